@@ -1,0 +1,154 @@
+"""One database, two ways in: `transaction()` to write, `reading()` to read."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql import expression
+from sqlalchemy.types import TypeDecorator
+
+from app.core.errors import Overloaded
+
+
+class DatabaseUnavailable(Overloaded):
+    """The database did not answer: 503, to be tried again; nothing was written."""
+
+    code = "unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer at the moment; try again.", retry_after_seconds=2)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant in UTC on every database (SQLite keeps no zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class db_now(expression.FunctionElement[datetime]):  # noqa: N801  (reads as the SQL function it is)
+    """The database's clock, moved by `offset_seconds`: leases never compare two hosts' clocks."""
+
+    type = UtcDateTime()
+    inherit_cache = False
+
+    def __init__(self, offset_seconds: float = 0.0) -> None:
+        super().__init__()
+        self.offset_seconds = float(offset_seconds)
+
+
+@compiles(db_now, "sqlite")
+def _db_now_sqlite(element: db_now, compiler: Any, **kw: Any) -> str:
+    # The text form in which SQLAlchemy stores a DateTime, so that text order is time order.
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '{element.offset_seconds:+.3f} seconds')"
+
+
+@compiles(db_now, "postgresql")
+def _db_now_postgresql(element: db_now, compiler: Any, **kw: Any) -> str:
+    return f"(clock_timestamp() + interval '{element.offset_seconds:.3f} seconds')"
+
+
+class Database:
+    """A database by URL: SQLite (WAL, immediate write transactions) or PostgreSQL.
+
+    Sessions expire nothing on commit, so rows read inside a transaction may be used after it.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = make_url(url)
+        if self.url.drivername in ("postgresql", "postgres"):
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.engine = _sqlite_engine(self.url.render_as_string(hide_password=False), pool_size)
+        else:
+            # 1 s: a full pool is an overload, answered 503, not a request that hangs for 30 s.
+            self.engine = create_engine(
+                self.url,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=1,
+                pool_pre_ping=True,
+                connect_args={
+                    "connect_timeout": 3,
+                    "options": "-c statement_timeout=10000 -c lock_timeout=5000 "
+                    "-c idle_in_transaction_session_timeout=30000 -c timezone=UTC",
+                },
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Yield a session whose work is committed at the end of the block, or rolled back.
+
+        Raise DatabaseUnavailable when the database cannot be reached or stays locked.
+        """
+        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+            if self.is_sqlite:
+                # Take the write lock first: a deferred transaction that reads and then writes
+                # fails at once with "database is locked", whatever the time-out (measured).
+                session.execute(text("BEGIN IMMEDIATE"))
+            yield session
+            session.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Yield a session that only reads; raise DatabaseUnavailable as `transaction` does."""
+        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    def ping(self) -> None:
+        """Raise DatabaseUnavailable when the database does not answer."""
+        with _translated(), self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        raise DatabaseUnavailable from error
+
+
+def _sqlite_engine(url: str, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_timeout=5,
+        connect_args={"isolation_level": None, "timeout": 5, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")  # a 201 survives a power cut
+        cursor.execute("PRAGMA busy_timeout=5000")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    return engine

@@ -1,0 +1,42 @@
+"""`/livez`, `/readyz`, `/metrics` and `GET /v1/system`."""
+
+from typing import Any
+
+from fastapi import Depends, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.core.http import ApiResponse, get_services, make_router
+
+router = make_router(tag="system")
+
+
+@router.get("/livez", summary="Is the process alive?")
+def livez() -> dict[str, str]:
+    """Answer 200 as long as this process answers at all; no key needed."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="Can it do its work?", responses={503: {"description": "A part is missing."}})
+def readyz(services: Any = Depends(get_services)) -> Response:
+    """Answer 200 when database, broker, storage and a worker answer, else 503; no key needed."""
+    checks = services.health.checks()
+    ready = all(state == "ok" for state in checks.values())
+    return ApiResponse(
+        {"status": "ok" if ready else "not ready", "checks": checks},
+        status_code=200 if ready else 503,
+        headers={} if ready else {"Retry-After": "2"},
+    )
+
+
+@router.get("/metrics", summary="Figures for Prometheus")
+def metrics(services: Any = Depends(get_services)) -> Response:
+    """Return the figures of this process and the gauges of the database in Prometheus' text form."""
+    services.gauges.refresh()
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/v1/system", summary="Release, workers and limits")
+def system(services: Any = Depends(get_services)) -> dict[str, Any]:
+    """Return release, workers (slots, devices, last seen) and the settings that are not secret."""
+    body: dict[str, Any] = services.health.system()
+    return body

@@ -1,0 +1,43 @@
+"""Alembic's entry: runs on the database that `app.db.migrate` (or alembic.ini's caller) hands over."""
+
+from alembic import context
+from sqlalchemy import text
+
+from app.core.settings import Settings
+from app.db.engine import Database
+from app.db.tables import Base
+
+LOCK_KEY = 0x7261696E  # "rain": any fixed number; all our migrations queue behind it
+
+
+def run() -> None:
+    database: Database | None = context.config.attributes.get("database")
+    own = database is None
+    if database is None:
+        settings = Settings()
+        settings.home_dir.mkdir(parents=True, exist_ok=True)
+        database = Database(settings.database)
+    with database.engine.connect() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+            connection.commit()
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            render_as_batch=database.is_sqlite,
+            compare_server_default=False,
+            transactional_ddl=True,
+        )
+        if database.is_sqlite:
+            connection.execute(text("BEGIN IMMEDIATE"))
+        with context.begin_transaction():
+            context.run_migrations()
+        connection.commit()
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
+            connection.commit()
+    if own:
+        database.close()
+
+
+run()
