@@ -1,0 +1,89 @@
+"""A loaded model version: rows in, answers out. The same code serves the API and checks the export.
+
+    instances ──check──▶ rows ──prepare──▶ inputs ──run──▶ outputs ──answers──▶ predictions
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.inference.answers import Answers, ClassAnswers, MultiLabelAnswers, ValueAnswers, nested_lists, probabilities
+from app.inference.runtime import Arrays, ModelUnusable, OnnxModel
+from app.models.bundle import SERVING_FILES, Bundle, open_bundle
+from app.preprocessing.instances import columns_from_instances
+from app.preprocessing.tabular import TabularPreprocessing
+
+
+class Predictor:
+    """Everything a prediction needs, loaded once. Its methods may be called from several threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Load what `bundle` holds for serving.
+
+        Raises BundleCorrupt for a bundle without it and ModelUnusable for a graph that
+        cannot be loaded or that does not take what the preprocessing gives.
+        """
+        manifest = bundle.manifest
+        self.manifest = manifest
+        self.preprocessing = TabularPreprocessing.from_json(bundle.json("preprocessing.json"))
+        self.model = OnnxModel(bundle.path("model.onnx"))
+        self.labels: list[Any] | None = manifest["labels"]
+        self.is_classifier = manifest["task"] == "classification"
+        self._answers = _answers_for(manifest)
+        self._input_names = [spec.name for spec in self.model.inputs]
+        self._check_inputs()
+
+    @classmethod
+    def load(cls, folder: Path) -> "Predictor":
+        """Load the bundle in `folder` after checking the hashes of what serves."""
+        return cls(open_bundle(folder, SERVING_FILES))
+
+    @property
+    def memory_bytes(self) -> int:
+        """Roughly the bytes that this object keeps in memory."""
+        return self.model.memory_bytes
+
+    def prepare(self, instances: list[Any]) -> Arrays:
+        """Return the model's inputs for `instances`; Unprocessable names the instance and column that is wrong."""
+        columns = columns_from_instances(instances, self.preprocessing.instance_columns)
+        return self.preprocessing.transform(columns)
+
+    def run(self, inputs: Arrays) -> np.ndarray:
+        """Return the graph's first output, (N, …), as the serving model gives it; rows out are rows in."""
+        outputs = self.model.run({name: inputs[name] for name in self._input_names})[0]
+        rows = len(inputs[self._input_names[0]])
+        if outputs.shape[:1] != (rows,):
+            raise ModelUnusable(f"the model gave {outputs.shape[:1]} rows for {rows}")
+        return outputs
+
+    def values(self, outputs: np.ndarray) -> np.ndarray:
+        """Return outputs in the units of the data: probabilities, or values of the target (float64)."""
+        if self.is_classifier:
+            return probabilities(outputs, self.labels or [])
+        return self.preprocessing.unscale_target(outputs)
+
+    def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
+        """Return one answer a row (API.md §6)."""
+        return self._answers(self.values(outputs))
+
+    def raw_answers(self, outputs: np.ndarray) -> list[Any]:
+        """Return one nested list a row: probabilities, or values, as TensorFlow Serving would."""
+        return nested_lists(self.values(outputs))
+
+    def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
+        """Return the answer to each instance; Unprocessable when one is not a row of this model."""
+        return self.answers(self.run(self.prepare(instances))) if instances else []
+
+    def _check_inputs(self) -> None:
+        given = {spec.name: tuple(spec.shape) for spec in self.preprocessing.inputs}
+        for spec in self.model.inputs:
+            if spec.name not in given:
+                raise ModelUnusable(f"the model reads {spec.name}, which its preprocessing does not give")
+
+
+def _answers_for(manifest: dict[str, Any]) -> Answers:
+    labels = manifest["labels"]
+    if manifest["task"] == "classification" and labels:
+        return MultiLabelAnswers(labels) if manifest["multilabel"] else ClassAnswers(labels)
+    return ValueAnswers()
