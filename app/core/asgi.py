@@ -136,8 +136,11 @@ class _Answer:
         return message
 
     def log(self) -> None:
-        if _access.isEnabledFor(logging.INFO):
-            _access.info(
+        # A line costs as much as a small prediction, so answered predictions are counted, not logged.
+        level = logging.DEBUG if self._path.endswith("predict") and self._status == 200 else logging.INFO
+        if _access.isEnabledFor(level):
+            _access.log(
+                level,
                 "%s %s",
                 self._method,
                 self._path,

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import ipaddress
-import os
 import secrets
 import string
 import time
@@ -103,7 +102,7 @@ class Authenticator:
         if self._path is None or time.monotonic() - self._checked_at < _RELOAD_SECONDS:
             return
         self._checked_at = time.monotonic()
-        status = os.stat(self._path)
+        status = self._path.stat()
         stamp = (status.st_mtime_ns, status.st_size)
         if stamp != self._stamp:
             self._keys, self._stamp = read_keys(self._path), stamp

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -48,12 +48,13 @@ class StrictRoute(APIRoute):
         return strict
 
     def _query_fields(self) -> list[Any]:
-        fields, waiting = [], [self.dependant]
+        fields: list[Any] = []
+        waiting = [self.dependant]
         while waiting:
             dependant = waiting.pop()
             fields.extend(dependant.query_params)
             waiting.extend(dependant.dependencies)
-        flat = []
+        flat: list[Any] = []
         for field in fields:
             annotation = field.field_info.annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -101,6 +102,11 @@ def page_query(
 ) -> Page:
     """Read `limit`, `after` and `order` of a list (a dependency)."""
     return Page(limit=limit, after=after, descending=order == "desc")
+
+
+ServicesDep = Annotated[Any, Depends(get_services)]
+ProjectDep = Annotated[str, Depends(get_project)]
+PageDep = Annotated[Page, Depends(page_query)]
 
 
 def list_body(data: list[dict[str, Any]], has_more: bool, key: str = "id") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Prefixed, time-sortable, URL-safe identifiers (API.md §1)."""
 
+import contextvars
 import secrets
 import threading
 import time
@@ -36,3 +37,14 @@ def new_id(prefix: str) -> str:
         else:
             _last_random += 1
         return f"{prefix}_{_encode(_last_ms, _TIME_CHARS)}{_encode(_last_random, _RANDOM_CHARS)}"
+
+
+# Set by the idempotency layer before a creating request runs, so that after a crash between the
+# commit and the answer a retry finds what was created by its id.
+preset_suffix: contextvars.ContextVar[str | None] = contextvars.ContextVar("preset_suffix", default=None)
+
+
+def created_id(prefix: str) -> str:
+    """Return the id of the one object that the present request creates."""
+    suffix = preset_suffix.get()
+    return f"{prefix}_{suffix}" if suffix else new_id(prefix)

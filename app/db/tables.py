@@ -245,7 +245,8 @@ class IdempotencyKey(_Project, Base):
 
     project: Mapped[str] = mapped_column(String(64), primary_key=True, default=DEFAULT_PROJECT)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
-    request_sha256: Mapped[str] = mapped_column(String(64))
+    suffix: Mapped[str] = mapped_column(String(32))
+    request_sha256: Mapped[str | None] = mapped_column(String(64))
     status: Mapped[int | None]
     headers: Mapped[dict[str, Any] | None]
     body: Mapped[str | None] = mapped_column(Text)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from fastapi import Depends, Response
+from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.core.http import ApiResponse, get_services, make_router
+from app.core.http import ApiResponse, ServicesDep, make_router
 
 router = make_router(tag="system")
 
@@ -17,7 +17,7 @@ def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", summary="Can it do its work?", responses={503: {"description": "A part is missing."}})
-def readyz(services: Any = Depends(get_services)) -> Response:
+def readyz(services: ServicesDep) -> Response:
     """Answer 200 when database, broker, storage and a worker answer, else 503; no key needed."""
     checks = services.health.checks()
     ready = all(state == "ok" for state in checks.values())
@@ -29,14 +29,14 @@ def readyz(services: Any = Depends(get_services)) -> Response:
 
 
 @router.get("/metrics", summary="Figures for Prometheus")
-def metrics(services: Any = Depends(get_services)) -> Response:
+def metrics(services: ServicesDep) -> Response:
     """Return the figures of this process and the gauges of the database in Prometheus' text form."""
     services.gauges.refresh()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/system", summary="Release, workers and limits")
-def system(services: Any = Depends(get_services)) -> dict[str, Any]:
+def system(services: ServicesDep) -> dict[str, Any]:
     """Return release, workers (slots, devices, last seen) and the settings that are not secret."""
     body: dict[str, Any] = services.health.system()
     return body

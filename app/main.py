@@ -1,0 +1,149 @@
+"""Wiring only: settings in, application out."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from app import RELEASE
+from app.core.asgi import App, Edge, Receive, Scope, Send
+from app.core.auth import Authenticator
+from app.core.handlers import install_handlers
+from app.core.logging import configure_logging
+from app.core.settings import Settings
+from app.datasets.cache import DatasetCache
+from app.datasets.router import router as datasets_router
+from app.datasets.service import DatasetService
+from app.db.engine import Database
+from app.idempotency.layer import IdempotencyLayer
+from app.inference.route import PredictApp, openapi_paths
+from app.inference.service import InferenceService
+from app.jobs.queue import Bell
+from app.jobs.router import router as jobs_router
+from app.jobs.service import JobService
+from app.models.router import router as models_router
+from app.models.service import ModelService
+from app.recipes.router import router as recipes_router
+from app.storage.blobs import BlobStore, open_blobs
+from app.system.gauges import Gauges
+from app.system.health import Health
+from app.system.router import router as system_router
+
+DESCRIPTION = "Trains, fine-tunes and serves Keras models over HTTP."
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the routers work with."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    datasets: DatasetService
+    jobs: JobService
+    models: ModelService
+    inference: InferenceService
+    health: Health
+    gauges: Gauges
+    bell: Bell
+
+
+def build_services(settings: Settings) -> Services:
+    """Construct every service from `settings`; nothing is started yet."""
+    settings.home_dir.mkdir(parents=True, exist_ok=True)
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database)
+    blobs = open_blobs(settings.storage)
+    bell = Bell(settings.broker)
+    models = ModelService(database, blobs)
+    return Services(
+        settings=settings,
+        database=database,
+        blobs=blobs,
+        datasets=DatasetService(database, blobs, settings),
+        jobs=JobService(database, blobs, settings, DatasetCache(blobs, settings.work_dir), bell),
+        models=models,
+        inference=InferenceService(database, blobs, settings, models),
+        health=Health(settings, database, blobs, bell.ping),
+        gauges=Gauges(database, settings),
+        bell=bell,
+    )
+
+
+class Trainyard:
+    """The ASGI application: predictions go straight to their small app, the rest through FastAPI."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.services = build_services(settings)
+        authenticator = Authenticator(settings)
+        self.api = build_api(self.services)
+        self._predict = PredictApp(self.services.inference, settings)
+        self._slow = IdempotencyLayer(self.api, self.services.database)
+        self._edge = Edge(self._route, authenticator)
+
+    @property
+    def state(self) -> Any:
+        """FastAPI's state, for tests."""
+        return self.api.state
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return self.api.openapi()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._edge(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        target: App = self._slow
+        if scope["type"] == "http" and self._predict.takes(scope):
+            target = self._predict
+        await target(scope, receive, send)
+
+
+def build_api(services: Services) -> FastAPI:
+    """Return the FastAPI part: everything but predictions."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await services.inference.start()
+        services.bell.start()
+        yield
+        await services.inference.stop()
+        services.bell.stop()
+        services.database.close()
+
+    app = FastAPI(
+        title="Trainyard",
+        version=RELEASE,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.services = services
+    install_handlers(app)
+    for router in (system_router, datasets_router, recipes_router, jobs_router, models_router):
+        app.include_router(router)
+    _describe_predictions(app)
+    return app
+
+
+def _describe_predictions(app: FastAPI) -> None:
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        for path, item in openapi_paths().items():
+            document["paths"].setdefault(path, {}).update(item)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def create_app(settings: Settings | None = None) -> Trainyard:
+    """Return the application for `settings` (default: from the environment)."""
+    settings = settings or Settings()
+    configure_logging(settings.log_level)
+    return Trainyard(settings)
