@@ -1,0 +1,348 @@
+"""Submitting a job, and every edge of `app.jobs.states.EDGES` but the claim: one function each."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from app.db.engine import db_now
+from app.db.tables import Job, JobAttempt, JobDataset
+from app.jobs.repository.claims import data_is_gone
+from app.jobs.repository.moves import UNSYNCED, lock, move, storable, write_event
+from app.jobs.states import State
+from app.models import repository as models
+
+EMPTY_METRICS: dict[str, Any] = {"train": {}, "validation": {}, "test": {}}
+MAX_BACKOFF_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What `create_job` writes."""
+
+    id: str
+    project: str
+    recipe: str
+    request: dict[str, Any]
+    resolved: dict[str, Any]
+    model_name: str
+    datasets: dict[str, str]
+    """Data set id by role (`all`, or `train`, `validation`, `test`)."""
+    warnings: list[Any] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    max_failures: int = 3
+    kind: str = "train"
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True)
+class AttemptEnd:
+    """How the trainer's process ended; None where the worker cannot say."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Released:
+    """A job that lost its worker, and the state it is in now."""
+
+    job_id: str
+    project: str
+    state: State
+
+
+def create_job(session: Session, new: NewJob) -> None:
+    """Write a job in `queued`, the data sets it reads, and its first event."""
+    session.execute(
+        insert(Job).values(
+            id=new.id,
+            project=new.project,
+            kind=new.kind,
+            recipe=new.recipe,
+            state="queued",
+            priority=new.priority,
+            max_failures=new.max_failures,
+            created_at=db_now(),
+            updated_at=db_now(),
+            run_after=db_now(),
+            rung_at=db_now(),
+            event_seq=1,
+            request=new.request,
+            resolved=storable(new.resolved),
+            meta=new.metadata,
+            warnings=storable(new.warnings),
+            metrics=EMPTY_METRICS,
+            model_name=new.model_name,
+            retry_of=new.retry_of,
+        )
+    )
+    for role, dataset_id in new.datasets.items():
+        session.execute(insert(JobDataset).values(project=new.project, job_id=new.id, role=role, dataset_id=dataset_id))
+    write_event(session, new.project, new.id, 1, "created", {"recipe": new.recipe, "retry_of": new.retry_of})
+
+
+def succeed(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    bundle: models.PublishedBundle,
+    stop_reason: str,
+    metrics: dict[str, Any],
+    fit: dict[str, Any] | None,
+    evaluation: dict[str, Any] | None,
+    trained_seconds: float,
+    end: AttemptEnd | None = None,
+) -> str | None:
+    """Publish the bundle as the next version of the job's model and end the job, in one transaction.
+
+    Return the ref `name@version`. Return None where nothing was published: the attempt lost the
+    job, or the job was asked to stop without keeping anything (then it is `cancelled` now). A job
+    asked to stop with `keep: best` publishes and ends `cancelled`, with its model.
+    """
+    job = lock(session, job_id, state="running", attempt=attempt)
+    if job is None:
+        return None
+    wanted = job.cancel_requested_at is not None
+    if wanted and job.cancel_keep != "best":
+        cancelled(session, job_id, attempt, trained_seconds=trained_seconds, end=end)
+        return None
+    version = models.publish_version(session, job.project, job.model_name, job_id, bundle)
+    ref = f"{job.model_name}@{version}"
+    target: State = "cancelled" if wanted else "succeeded"
+    values = {
+        "stop_reason": "cancelled" if wanted else stop_reason,
+        "metrics": {**EMPTY_METRICS, **storable(metrics)},
+        "fit": storable(fit),
+        "evaluation": storable(evaluation),
+        "trained_seconds": trained_seconds,
+        "model_version": version,
+        "error": None,
+    }
+    data = {"model": ref, "stop_reason": values["stop_reason"]}
+    move(session, job_id, "running", target, attempt=attempt, event=target, data=data, values=values)
+    _end_attempt(session, job_id, attempt, target, end)
+    return ref
+
+
+def fail(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    error: dict[str, Any],
+    charge: bool = False,
+    trained_seconds: float | None = None,
+    end: AttemptEnd | None = None,
+) -> bool:
+    """End a running job as failed with a typed error (API.md §4); `charge` counts a failure too."""
+    values: dict[str, Any] = {"error": storable(error)}
+    if charge:
+        values["failures"] = Job.failures + 1
+    if trained_seconds is not None:
+        values["trained_seconds"] = trained_seconds
+    data = {"attempt": attempt, "error": error}
+    done = move(session, job_id, "running", "failed", attempt=attempt, event="failed", data=data, values=values)
+    if done:
+        _end_attempt(session, job_id, attempt, "failed", end)
+    return done
+
+
+def requeue(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    charge: bool,
+    error: dict[str, Any] | None = None,
+    reason: str = "drained",
+    trained_seconds: float | None = None,
+    end: AttemptEnd | None = None,
+) -> State | None:
+    """Give a running job back to the queue; return the state it is in now, None where the attempt lost it.
+
+    With `charge` a failure is counted: the last one that the job may have ends it as `failed` with
+    `error`, else it waits 2, 4, 8 … 30 seconds. A drain is not charged and may be claimed at once.
+    What was asked of the job meanwhile is done instead of queueing it: cancel, then pause.
+    `reason` (`drained`, `lost`, `crashed`, `retryable`) goes into the event and the attempt.
+    """
+    job = lock(session, job_id, state="running", attempt=attempt)
+    if job is None:
+        return None
+    if job.cancel_requested_at is not None:
+        cancelled(session, job_id, attempt, trained_seconds=trained_seconds, end=end)
+        return "cancelled"
+    failures = job.failures + 1 if charge else job.failures
+    if charge and failures >= job.max_failures:
+        final = error or worker_lost(attempt, failures)
+        fail(session, job_id, attempt, error=final, charge=True, trained_seconds=trained_seconds, end=end)
+        return "failed"
+    target: State = "paused" if job.pause_requested_at is not None else "queued"
+    wait_seconds = min(2.0**failures, MAX_BACKOFF_SECONDS) if charge else 0.0
+    values: dict[str, Any] = {"failures": failures, "run_after": db_now(wait_seconds), "rung_at": None}
+    if trained_seconds is not None:
+        values["trained_seconds"] = trained_seconds
+    data = {"attempt": attempt, "reason": reason, "failures": failures, "error": error}
+    event = "paused" if target == "paused" else "requeued"
+    move(session, job_id, "running", target, attempt=attempt, event=event, data=data, values=values)
+    _end_attempt(session, job_id, attempt, reason, end)
+    return target
+
+
+def cancelled(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    trained_seconds: float | None = None,
+    end: AttemptEnd | None = None,
+) -> bool:
+    """End a running job as cancelled, without a model."""
+    values: dict[str, Any] = {"stop_reason": "cancelled"}
+    if trained_seconds is not None:
+        values["trained_seconds"] = trained_seconds
+    data = {"attempt": attempt, "model": None}
+    done = move(session, job_id, "running", "cancelled", attempt=attempt, event="cancelled", data=data, values=values)
+    if done:
+        _end_attempt(session, job_id, attempt, "cancelled", end)
+    return done
+
+
+def paused(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    trained_seconds: float,
+    end: AttemptEnd | None = None,
+) -> bool:
+    """Put a running job aside; its checkpoint was recorded before."""
+    job = lock(session, job_id, state="running", attempt=attempt)
+    if job is None:
+        return False
+    if job.cancel_requested_at is not None:
+        return cancelled(session, job_id, attempt, trained_seconds=trained_seconds, end=end)
+    values = {"trained_seconds": trained_seconds}
+    data = {"attempt": attempt}
+    done = move(session, job_id, "running", "paused", attempt=attempt, event="paused", data=data, values=values)
+    if done:
+        _end_attempt(session, job_id, attempt, "paused", end)
+    return done
+
+
+def cancel(session: Session, job_id: str, keep: str) -> State | None:
+    """Ask for the end of a job: at once where it is queued or paused, else by its flag.
+
+    Return the state now, None in a final state. Asked again, `none` overrules `best`.
+    """
+    for source in ("queued", "paused"):
+        values = {"cancel_requested_at": db_now(), "cancel_keep": keep, "stop_reason": "cancelled"}
+        data = {"model": None}
+        if move(session, job_id, source, "cancelled", event="cancelled", data=data, values=values):
+            return "cancelled"
+    job = lock(session, job_id, state="running")
+    if job is None:
+        return None
+    if job.cancel_requested_at is None:
+        _flag(session, job, "cancel_requested", {"cancel_requested_at": db_now(), "cancel_keep": keep}, {"keep": keep})
+    elif job.cancel_keep == "best" and keep == "none":
+        _flag(session, job, "cancel_requested", {"cancel_keep": keep}, {"keep": keep})
+    return "running"
+
+
+def pause(session: Session, job_id: str) -> State | None:
+    """Ask for a job to be put aside: at once where it is queued, else by its flag; None where neither fits."""
+    if move(session, job_id, "queued", "paused", event="paused", values={"pause_requested_at": db_now()}):
+        return "paused"
+    job = lock(session, job_id, state="running")
+    if job is None or job.cancel_requested_at is not None:
+        return None
+    if job.pause_requested_at is None:
+        _flag(session, job, "pause_requested", {"pause_requested_at": db_now()}, {})
+    return "running"
+
+
+def resume(session: Session, job_id: str) -> bool:
+    """Put a paused job back into the queue; False where it is not paused."""
+    values = {"pause_requested_at": None, "run_after": db_now(), "rung_at": db_now()}
+    return move(session, job_id, "paused", "queued", event="resumed", values=values)
+
+
+def release_expired(session: Session, limit: int) -> list[Released]:
+    """Take running jobs from workers whose lease is over, each counted as a failure; return them.
+
+    Any number of processes may do this at a time: a row is released once.
+    """
+    expired = session.execute(
+        select(Job.id, Job.project, Job.attempt)
+        .where(Job.state == "running", Job.lease_expires_at < db_now())
+        .order_by(Job.lease_expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    released = []
+    for job_id, project, attempt in expired:
+        state = requeue(session, job_id, attempt, charge=True, reason="lost")
+        if state is not None:
+            released.append(Released(job_id, project, state))
+    return released
+
+
+def fail_orphans(session: Session, limit: int) -> list[str]:
+    """Fail queued jobs whose data set is gone; return their ids."""
+    found = session.execute(
+        select(Job.id, Job.project).where(Job.state == "queued", data_is_gone()).order_by(Job.id).limit(limit)
+    ).all()
+    error = {
+        "code": "dataset_error",
+        "message": "A data set of this job was deleted before the job started.",
+        "retryable": False,
+        "detail": {},
+    }
+    values = {"error": error}
+    return [
+        job_id
+        for job_id, _ in found
+        if move(session, job_id, "queued", "failed", event="failed", data={"error": error}, values=values)
+    ]
+
+
+def worker_lost(attempt: int, failures: int) -> dict[str, Any]:
+    """The typed error of a job whose workers kept vanishing."""
+    return {
+        "code": "worker_lost",
+        "message": f"The worker was lost {failures} time(s) while it ran this job; the job is not tried again.",
+        "retryable": True,
+        "detail": {"attempt": attempt, "failures": failures},
+    }
+
+
+def _flag(session: Session, job: Job, event: str, values: dict[str, Any], data: dict[str, Any]) -> None:
+    seq = session.execute(
+        update(Job)
+        .where(Job.id == job.id)
+        .values(updated_at=db_now(), event_seq=Job.event_seq + 1, **values)
+        .returning(Job.event_seq),
+        execution_options=UNSYNCED,
+    ).scalar_one()
+    write_event(session, job.project, job.id, seq, event, data)
+
+
+def _end_attempt(session: Session, job_id: str, attempt: int, outcome: str, end: AttemptEnd | None) -> None:
+    end = end or AttemptEnd()
+    session.execute(
+        update(JobAttempt)
+        .where(JobAttempt.job_id == job_id, JobAttempt.attempt == attempt)
+        .values(
+            ended_at=db_now(),
+            outcome=outcome,
+            exit_code=end.exit_code,
+            signal=end.signal,
+            peak_memory_bytes=end.peak_memory_bytes,
+        ),
+        execution_options=UNSYNCED,
+    )
