@@ -1,0 +1,1 @@
+"""What `trainyard demo` shows, and the data it shows it with."""
