@@ -1,13 +1,26 @@
 """Alembic's entry: runs on the database that `app.db.migrate` (or alembic.ini's caller) hands over."""
 
+from typing import Any
+
 from alembic import context
-from sqlalchemy import text
+from sqlalchemy import JSON, text
 
 from app.core.settings import Settings
-from app.db.engine import Database
+from app.db.engine import Database, UtcDateTime, db_now
 from app.db.tables import Base
 
 LOCK_KEY = 0x7261696E  # "rain": any fixed number; all our migrations queue behind it
+
+
+def render_item(kind: str, item: Any, _context: Any) -> Any:
+    """Write our own types by the names that `script.py.mako` imports."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "UtcDateTime()"
+    if kind == "type" and isinstance(item, JSON):
+        return "Json"
+    if kind == "server_default" and isinstance(getattr(item, "arg", None), db_now):
+        return "db_now()"
+    return False
 
 
 def run() -> None:
@@ -26,6 +39,7 @@ def run() -> None:
             target_metadata=Base.metadata,
             render_as_batch=database.is_sqlite,
             compare_server_default=False,
+            render_item=render_item,
             transactional_ddl=True,
         )
         if database.is_sqlite:

@@ -2,8 +2,10 @@
 
 import sqlalchemy as sa
 from alembic import op
-${imports if imports else ""}
 
+from app.db.engine import UtcDateTime, db_now
+from app.db.tables import Json
+${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None

@@ -1,6 +1,7 @@
 """The one place where an exception becomes an answer."""
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -60,6 +61,10 @@ def allowed_methods(app: FastAPI, request: Request) -> str:
     return ", ".join(sorted(methods))
 
 
-def iter_routes(router: Any) -> list[Any]:
-    """Return all routes with methods."""
-    return [route for route in router.routes if hasattr(route, "methods")]
+def iter_routes(router: Any) -> Iterator[Any]:
+    """Yield every route with methods, those of included routers too."""
+    for route in router.routes:
+        if hasattr(route, "original_router"):
+            yield from iter_routes(route.original_router)
+        elif hasattr(route, "methods"):
+            yield route
