@@ -1,5 +1,6 @@
 """The `trainyard` command. What is slow to import is imported by the command that needs it."""
 
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,15 +85,33 @@ def api(host: str | None, port: int | None) -> None:
 
 
 @main.command()
-def worker() -> None:
+@click.option("--check", is_flag=True, help="Run none; tell whether a worker of this host lives (exit code 0 or 1).")
+def worker(check: bool) -> None:
     """Run a worker, which trains queued jobs.
 
     TRAINYARD_WORKER_SLOTS of them at a time; any number of workers may share one queue.
     """
     settings = _settings()
+    if check:
+        _check_worker(settings)
+        return
     from app.processes import run_worker
 
     sys.exit(run_worker(settings))
+
+
+def _check_worker(settings: "Settings") -> None:
+    """Look for this host's worker in the database: it signs there as long as it takes jobs."""
+    from app.db.engine import Database
+    from app.system.repository import live_workers
+
+    database = Database(settings.database)
+    with database.reading() as session:
+        names = [row.name for row in live_workers(session, settings.lease_seconds) if row.host == socket.gethostname()]
+    database.close()
+    if not names:
+        raise click.ClickException(f"no worker of {socket.gethostname()} was seen in {settings.lease_seconds:g} s")
+    click.echo(", ".join(names))
 
 
 @main.command()

@@ -67,15 +67,19 @@ class Client:
 
     # Service
 
-    def is_ready(self) -> bool:
-        """Tell whether the service takes work: database, broker, storage and a worker are there."""
-        try:
-            self._send("GET", "/readyz")
-        except Refused as refusal:
-            if refusal.status == 503:
-                return False
-            raise
+    def is_alive(self) -> bool:
+        """Tell whether the service answers at all; raise Unreachable when nobody does."""
+        self._send("GET", "/livez")
         return True
+
+    def readiness(self) -> dict[str, str]:
+        """Return each part (database, broker, storage, workers) with `ok` or what is wrong with it."""
+        try:
+            response = self._request("GET", "/readyz")
+            checks = response.json()["checks"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unreachable(f"What answers at {self.url} is not Trainyard: /readyz gave no checks") from error
+        return {str(part): str(state) for part, state in checks.items()}
 
     def system(self) -> dict[str, Any]:
         """Return release, workers, limits and settings."""
@@ -193,8 +197,14 @@ class Client:
         return answer
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        response = self._request(method, path, **options)
+        if response.is_error:
+            raise _refusal(response)
+        return response
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            response = self._http.request(method, path, **options)
+            return self._http.request(method, path, **options)
         except httpx.TimeoutException as error:
             raise Unreachable(f"{self.url} did not answer {method} {path} in time") from error
         except httpx.TransportError as error:
@@ -203,9 +213,6 @@ class Client:
                 f"Cannot reach a service at {self.url}: {why}. Is it running? `trainyard up` starts one here; "
                 "--url or TRAINYARD_URL names another."
             ) from error
-        if response.is_error:
-            raise _refusal(response)
-        return response
 
 
 def _chunks(read: Callable[[int], bytes], on_sent: Callable[[int], None]) -> Iterator[bytes]:

@@ -46,6 +46,22 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print the s
 
 
 @click.command()
+@click.option("--live", is_flag=True, help="Only ask whether it answers at all.")
+@service_options
+def status(live: bool, service: Service) -> None:
+    """Say whether the service is ready, and what is missing.
+
+    Exit code 1: it is not ready. Exit code 3: nobody answers.
+    """
+    with service.open() as client:
+        checks = {"service": "ok"} if live and client.is_alive() else client.readiness()
+    for part, state in checks.items():
+        click.echo(f"{part}: {state}")
+    if any(state != "ok" for state in checks.values()):
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", help="Name of the data set; default: the file's.")
 @click.option(
@@ -247,4 +263,4 @@ def predict(model: str, instances: str, service: Service, as_json: bool) -> None
     terminal.print_json(answer) if as_json else terminal.print_predictions(answer)
 
 
-COMMANDS: tuple[click.Command, ...] = (upload, train, jobs, predict)
+COMMANDS: tuple[click.Command, ...] = (status, upload, train, jobs, predict)
