@@ -32,7 +32,8 @@ VERBS: Final[dict[Verb, frozenset[State]]] = {
     "delete": FINAL,
 }
 
-# The states in which a verb was already carried out: the same answer, nothing more.
+# The states in which a verb was already carried out: the same answer, nothing more. For `resume`
+# the events say it, for `retry` the job that was made.
 SETTLED: Final[dict[Verb, frozenset[State]]] = {
     "cancel": frozenset({"cancelled"}),
     "pause": frozenset({"paused"}),

@@ -1,24 +1,20 @@
 """What is written about, and read of, jobs. Every function takes the session first.
 
-`edges` holds one guarded UPDATE for each edge of `app.jobs.states.EDGES`; `records` what a
-running attempt reports; `queries` what is read; `retention` what is removed.
+Each edge of `app.jobs.states.EDGES` is one guarded UPDATE: `verbs` holds those that a client
+asks for, `claims` the claim, `edges` those of a running attempt. `records` is what a running
+attempt reports, `queries` what is read, `retention` what is removed.
 """
 
 from app.jobs.repository.claims import CheckpointRef, ClaimedJob, DatasetRef, claim
 from app.jobs.repository.edges import (
     AttemptEnd,
-    NewJob,
     Released,
-    cancel,
     cancelled,
-    create_job,
     fail,
     fail_orphans,
-    pause,
     paused,
     release_expired,
     requeue,
-    resume,
     succeed,
 )
 from app.jobs.repository.records import (
@@ -33,6 +29,7 @@ from app.jobs.repository.records import (
     record_progress,
     record_warnings,
 )
+from app.jobs.repository.verbs import NewJob, cancel, create_job, pause, resume
 
 __all__ = [
     "AttemptEnd",

@@ -14,6 +14,8 @@ from app.jobs.states import EDGES, FINAL, State
 # An update here never relies on objects that the session holds; see `lock`.
 UNSYNCED: dict[str, Any] = {"synchronize_session": False}
 
+EMPTY_METRICS: dict[str, Any] = {"train": {}, "validation": {}, "test": {}}
+
 
 def storable(value: Any) -> Any:
     """Return `value` as JSON that any database keeps: NaN and infinities null, NumPy scalars plain."""

@@ -1,0 +1,170 @@
+"""What the routes of jobs take and give (API.md §4)."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.jobs.states import State
+from app.recipes.request import Request
+
+
+class CancelRequest(Request):
+    """The body of `cancel`; it may be left out."""
+
+    keep: Literal["none", "best"] = Field("none", description="best: publish the best checkpoint as a model.")
+
+
+class EmptyRequest(Request):
+    """A body without fields; it may be left out."""
+
+
+class Answer(BaseModel):
+    """Base of answers: every field is there, null where there is nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class JobError(Answer):
+    """Why a job failed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+    retryable: bool
+    detail: dict[str, Any]
+
+
+class JobView(Answer):
+    """A job."""
+
+    id: str
+    object: Literal["job"] = "job"
+    kind: str
+    recipe: str
+    state: State
+    attempt: int = Field(description="Rises by one at every claim.")
+    failures: int = Field(description="Lost workers and crashes so far.")
+    max_failures: int
+    queue_position: int | None = Field(description="1 is claimed next; null where the job is not queued.")
+    created_at: str
+    started_at: str | None = Field(description="When it was first claimed.")
+    finished_at: str | None
+    progress: dict[str, Any] | None
+    metrics: dict[str, dict[str, Any]]
+    fit: dict[str, Any] | None
+    warnings: list[Any]
+    cancel_requested: bool
+    pause_requested: bool
+    stop_reason: str | None
+    error: JobError | None
+    model: str | None = Field(description="The ref of the published version.")
+    request: dict[str, Any]
+    resolved: dict[str, Any]
+    metadata: dict[str, Any]
+    retry_of: str | None
+
+
+class DryRun(Answer):
+    """What a job would do."""
+
+    resolved: dict[str, Any]
+    parameters: int
+    steps: int
+    memory_bytes: int
+    seconds: float
+    warnings: list[Any]
+
+
+class MetricView(Answer):
+    """The figures of one split at one step."""
+
+    epoch: int
+    step: int
+    split: str
+    values: dict[str, float | int | None]
+    at: str
+
+
+class EventView(Answer):
+    """Something that happened to a job."""
+
+    id: str
+    object: Literal["event"] = "event"
+    seq: int
+    type: str
+    job: str
+    at: str
+    data: dict[str, Any]
+
+
+class AttemptView(Answer):
+    """One claim of a job, and how it ended."""
+
+    attempt: int
+    worker: str
+    started_at: str
+    ended_at: str | None
+    outcome: str | None
+    exit_code: int | None
+    signal: int | None
+    peak_memory_bytes: int | None
+    fingerprint: dict[str, Any] | None
+
+
+class CheckpointView(Answer):
+    """A checkpoint that is kept."""
+
+    attempt: int
+    epoch: int
+    step: int
+    is_best: bool
+    metrics: dict[str, Any]
+    bytes: int
+    sha256: str
+    created_at: str
+
+
+class Deleted(Answer):
+    """What was deleted."""
+
+    id: str
+    object: str
+    deleted: Literal[True] = True
+
+
+class _Listing(Answer):
+    object: Literal["list"] = "list"
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class JobList(_Listing):
+    """A page of jobs."""
+
+    data: list[JobView]
+
+
+class MetricList(_Listing):
+    """Figures in order of steps. `last_id` is what `after` takes to go on."""
+
+    data: list[MetricView]
+
+
+class EventList(_Listing):
+    """A page of events."""
+
+    data: list[EventView]
+
+
+class AttemptList(_Listing):
+    """All attempts of a job."""
+
+    data: list[AttemptView]
+
+
+class CheckpointList(_Listing):
+    """All checkpoints of a job that are kept."""
+
+    data: list[CheckpointView]
