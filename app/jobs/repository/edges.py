@@ -1,4 +1,4 @@
-"""Submitting a job, and every edge of `app.jobs.states.EDGES` but the claim: one function each."""
+"""The edges of running jobs, which the worker goes along, and those that the sweep finds due."""
 
 from dataclasses import dataclass
 from typing import Any
