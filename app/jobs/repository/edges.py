@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import db_now
 from app.db.tables import Job, JobAttempt
 from app.jobs.repository.claims import data_is_gone
-from app.jobs.repository.moves import UNSYNCED, lock, move, storable
+from app.jobs.repository.moves import EMPTY_METRICS, UNSYNCED, lock, move, storable
 from app.jobs.states import State
 from app.models import repository as models
 
