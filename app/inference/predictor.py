@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from app.inference.answers import Answers, ClassAnswers, MultiLabelAnswers, ValueAnswers, nested_lists, probabilities
+from app.inference.rows import RowReader, Rows
 from app.inference.runtime import Arrays, ModelUnusable, OnnxModel
-from app.models.bundle import SERVING_FILES, Bundle, open_bundle
-from app.preprocessing.instances import columns_from_instances
+from app.models.bundle import SERVING_FILES, Bundle, BundleCorrupt, open_bundle
 from app.preprocessing.tabular import TabularPreprocessing
 
 
@@ -26,10 +26,13 @@ class Predictor:
         """
         manifest = bundle.manifest
         self.manifest = manifest
-        self.preprocessing = TabularPreprocessing.from_json(bundle.json("preprocessing.json"))
+        try:
+            self.preprocessing = TabularPreprocessing.from_json(bundle.json("preprocessing.json"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleCorrupt("preprocessing.json is not of this release's format") from error
         self.model = OnnxModel(bundle.path("model.onnx"))
-        self.labels: list[Any] | None = manifest["labels"]
-        self.is_classifier = manifest["task"] == "classification"
+        self.rows = RowReader(self.preprocessing.instance_columns)
+        self.labels: list[Any] = manifest["labels"] or []
         self._answers = _answers_for(manifest)
         self._input_names = [spec.name for spec in self.model.inputs]
         self._check_inputs()
@@ -44,28 +47,42 @@ class Predictor:
         """Roughly the bytes that this object keeps in memory."""
         return self.model.memory_bytes
 
+    def check(self, instances: list[Any]) -> Rows:
+        """Return checked rows; Unprocessable names the instance and column that is wrong."""
+        return self.rows.check(instances)
+
     def prepare(self, instances: list[Any]) -> Arrays:
-        """Return the model's inputs for `instances`; Unprocessable names the instance and column that is wrong."""
-        columns = columns_from_instances(instances, self.preprocessing.instance_columns)
-        return self.preprocessing.transform(columns)
+        """Return the model's inputs for `instances`; Unprocessable as `check` raises it."""
+        return self.prepare_rows([self.check(instances)])
+
+    def prepare_rows(self, parts: list[Rows]) -> Arrays:
+        """Return the model's inputs for the checked rows of all `parts`, in order."""
+        return self.preprocessing.transform(self.rows.join(parts))
 
     def run(self, inputs: Arrays) -> np.ndarray:
-        """Return the graph's first output, (N, …), as the serving model gives it; rows out are rows in."""
+        """Return the graph's first output, (N, …), as the serving model gives it; rows out are rows in.
+
+        ModelUnusable when the graph fails or gives another number of rows.
+        """
         outputs = self.model.run({name: inputs[name] for name in self._input_names})[0]
         rows = len(inputs[self._input_names[0]])
         if outputs.shape[:1] != (rows,):
-            raise ModelUnusable(f"the model gave {outputs.shape[:1]} rows for {rows}")
+            raise ModelUnusable(f"the model gave an output of shape {outputs.shape} for {rows} rows")
         return outputs
 
     def values(self, outputs: np.ndarray) -> np.ndarray:
         """Return outputs in the units of the data: probabilities, or values of the target (float64)."""
-        if self.is_classifier:
-            return probabilities(outputs, self.labels or [])
+        if self.labels:
+            return probabilities(outputs, self.labels)
         return self.preprocessing.unscale_target(outputs)
 
     def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
-        """Return one answer a row (API.md §6)."""
+        """Return one answer a row (API.md §6) from what `run` gave."""
         return self._answers(self.values(outputs))
+
+    def answers_of(self, values: np.ndarray) -> list[dict[str, Any]]:
+        """Return one answer a row (API.md §6) from what `values` gave."""
+        return self._answers(values)
 
     def raw_answers(self, outputs: np.ndarray) -> list[Any]:
         """Return one nested list a row: probabilities, or values, as TensorFlow Serving would."""
@@ -76,7 +93,7 @@ class Predictor:
         return self.answers(self.run(self.prepare(instances))) if instances else []
 
     def _check_inputs(self) -> None:
-        given = {spec.name: tuple(spec.shape) for spec in self.preprocessing.inputs}
+        given = {spec.name for spec in self.preprocessing.inputs}
         for spec in self.model.inputs:
             if spec.name not in given:
                 raise ModelUnusable(f"the model reads {spec.name}, which its preprocessing does not give")
@@ -84,6 +101,6 @@ class Predictor:
 
 def _answers_for(manifest: dict[str, Any]) -> Answers:
     labels = manifest["labels"]
-    if manifest["task"] == "classification" and labels:
-        return MultiLabelAnswers(labels) if manifest["multilabel"] else ClassAnswers(labels)
-    return ValueAnswers()
+    if not labels:
+        return ValueAnswers()
+    return MultiLabelAnswers(labels) if manifest["multilabel"] else ClassAnswers(labels)

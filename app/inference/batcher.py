@@ -1,0 +1,286 @@
+"""Batches for one model version: whatever has come together by the time the model is free.
+
+An idle model starts at once. A model of microseconds runs on the event loop, on all rows that
+arrived in one turn of it; a slower one runs in threads, several batches side by side, each on one
+core. Every method runs on the event loop; only `_compute` may run in a thread.
+"""
+
+import asyncio
+import collections
+import concurrent.futures
+import time
+import types
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app.core.errors import DeadlineExceeded, Overloaded, TooLarge, TrainyardError
+from app.inference.figures import ModelFigures
+from app.inference.predictor import Predictor
+from app.inference.rows import slice_rows
+from app.inference.runtime import ModelUnusable, OnnxModel
+from app.inference.work import Encoder, Work
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+# A batch that is expected to take longer goes to a thread: on the loop it would hold up every
+# other request. Handing it over and back costs about 0.1 ms.
+LOOP_SECONDS = 500e-6
+# Turning a checked row into inputs and outputs into an answer, besides the model itself.
+ROW_SECONDS = 5e-6
+# Batches worth waiting for: a further row must cost less than this share of a first.
+COMPANY_PAYS = 0.5
+_MEASURED_SECONDS = 20e-3
+# Longer batches would keep rows waiting that another core could take in the meantime.
+BATCH_SECONDS = 50e-3
+LONELY_BATCH_SECONDS = 10e-3
+
+
+class ClientGone(Exception):
+    """The client hung up; there is nobody to answer."""
+
+
+class Failed(TrainyardError):
+    """The model broke down on these rows (500)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model takes for a batch, seconds, as measured when it was loaded."""
+
+    first_row: float
+    further_row: float
+
+    def seconds(self, rows: int) -> float:
+        """Return the expected seconds of a batch of `rows` rows."""
+        return self.first_row + (rows - 1) * self.further_row
+
+    @property
+    def company_pays(self) -> bool:
+        """Whether several rows together are much cheaper than one after another."""
+        return self.further_row < COMPANY_PAYS * self.first_row
+
+    def batch_rows(self, most: int) -> int:
+        """Return how many rows, at most `most`, make a batch that is worth while and not too long."""
+        seconds = BATCH_SECONDS if self.company_pays else LONELY_BATCH_SECONDS
+        return max(1, min(most, int(seconds / self.further_row)))
+
+
+def measure_cost(model: OnnxModel, most_rows: int) -> Cost:
+    """Run the model on zeros: one row, and as many rows as take about 20 ms."""
+    first = model.measure_seconds(1)
+    rows = max(1, min(most_rows, int(_MEASURED_SECONDS / max(first, 1e-7))))
+    further = (model.measure_seconds(rows) - first) / (rows - 1) if rows > 1 else first
+    return Cost(first + ROW_SECONDS, max(further, 0.0) + ROW_SECONDS)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one model's queue and batches, from the settings."""
+
+    queue_rows: int
+    batch_rows: int
+    wait_seconds: float
+    slots: int
+    """Batches that run side by side in threads."""
+
+
+@types.coroutine
+def _next_turn() -> Generator[None, None, None]:
+    """Let every other request that has arrived be queued, at a tenth of the cost of a future."""
+    yield
+
+
+class Batcher:
+    """The bounded queue in front of one model version."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        encoder: Encoder,
+        cost: Cost,
+        limits: Limits,
+        pool: concurrent.futures.Executor,
+        figures: ModelFigures,
+    ) -> None:
+        self.predictor = predictor
+        self.encoder = encoder
+        self.cost = cost
+        self.limits = limits
+        self.figures = figures
+        self.queued_rows = 0
+        self.running = 0
+        """Batches in threads."""
+        self._batch_rows = cost.batch_rows(limits.batch_rows)
+        self._pool = pool
+        self._pending: collections.deque[Work] = collections.deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self, work: Work, receive: Receive) -> None:
+        """Queue `work` and return when it has its body.
+
+        Raises Overloaded at once when the queue is full, DeadlineExceeded when `work.deadline`
+        passes, ClientGone when `receive` tells that the client hung up (in both cases the rows
+        never reach the model, if they have not yet), and Failed when the model breaks down.
+        """
+        if self.queued_rows + work.size > self.limits.queue_rows:
+            self._refuse(work)
+        self.queued_rows += work.size
+        self.figures.queued_rows += work.size
+        self._pending.append(work)
+        await _next_turn()
+        if work.body is None:
+            if not work.is_done:
+                self._start()
+                if not work.is_done:
+                    await self._wait(work, receive)
+            if work.error is not None:
+                raise work.error
+
+    def _refuse(self, work: Work) -> None:
+        if work.size > self.limits.queue_rows:
+            raise TooLarge(f"One request may have {self.limits.queue_rows} instances, not {work.size}.")
+        seconds = self.cost.seconds(self.queued_rows) / self.limits.slots
+        raise Overloaded(
+            "The queue of this model is full; try again.", retry_after_seconds=max(1, min(30, round(seconds)))
+        )
+
+    def _start(self) -> None:
+        if self.cost.seconds(self.queued_rows) > LOOP_SECONDS:
+            self._dispatch()
+        elif batch := self._take(self._batch_rows):
+            self._run_here(batch)
+
+    def _run_here(self, batch: list[Work]) -> None:
+        finished = False
+        try:
+            self._compute(batch)
+            finished = True
+        finally:
+            if not finished:
+                _fail(batch)
+            for work in batch:
+                work.wake()
+
+    def _dispatch(self) -> None:
+        """Start batches in threads while there are rows, free slots and no reason to wait."""
+        while self._pending and self.running < self.limits.slots:
+            if (pause := self._pause_seconds()) > 0:
+                if self._timer is None:
+                    self._timer = asyncio.get_running_loop().call_later(pause, self._pause_over)
+                return
+            most = self._batch_rows
+            if not self.cost.company_pays:
+                most = min(most, -(-self.queued_rows // (self.limits.slots - self.running)))
+            if batch := self._take(most):
+                self.running += 1
+                future = asyncio.get_running_loop().run_in_executor(self._pool, self._compute, batch)
+                future.add_done_callback(lambda done, batch=batch: self._finish(batch, done))
+
+    def _pause_seconds(self) -> float:
+        """How long the oldest row still waits for company: only beside a batch that runs, where company pays."""
+        if self.running == 0 or not self.cost.company_pays or self.queued_rows >= self._batch_rows:
+            return 0.0
+        return self.limits.wait_seconds - (time.perf_counter() - self._pending[0].arrived)
+
+    def _pause_over(self) -> None:
+        self._timer = None
+        self._dispatch()
+
+    def _take(self, most_rows: int) -> list[Work]:
+        """Take whole requests off the queue, up to `most_rows`; what nobody waits for is dropped here."""
+        batch: list[Work] = []
+        rows = 0
+        pending = self._pending
+        now = time.perf_counter()
+        while pending and (not batch or rows + pending[0].size <= most_rows):
+            work = pending.popleft()
+            if work.is_left:
+                continue
+            self._release(work)
+            if work.deadline < now:
+                work.error = _too_late()
+                work.wake()
+                continue
+            work.queue_seconds = now - work.arrived
+            rows += work.size
+            batch.append(work)
+        if batch:
+            self.figures.batch_rows.observe(rows)
+        return batch
+
+    def _finish(self, batch: list[Work], done: "asyncio.Future[None]") -> None:
+        self.running -= 1
+        if done.cancelled() or done.exception() is not None:
+            _fail(batch)
+        for work in batch:
+            work.wake()
+        self._dispatch()
+
+    def _compute(self, batch: list[Work]) -> None:
+        """Give every work of `batch` its body or its error; may run in a thread."""
+        started = time.perf_counter()
+        try:
+            bodies = self.encoder.encode(batch, self._outputs(batch))
+        except ModelUnusable as error:
+            if len(batch) > 1:
+                # Rows that break the model must not take others with them.
+                for work in batch:
+                    self._compute([work])
+                return
+            batch[0].error = Failed(f"The model could not predict these instances: {error}.")
+            return
+        seconds = time.perf_counter() - started
+        for work, body in zip(batch, bodies, strict=True):
+            work.inference_seconds = seconds
+            work.body = body
+
+    def _outputs(self, batch: list[Work]) -> np.ndarray:
+        predictor = self.predictor
+        most = self.limits.batch_rows
+        if batch[0].size <= most:
+            return predictor.run(predictor.prepare_rows([work.rows for work in batch]))
+        # One request larger than a batch is alone in its batch; in pieces it keeps memory bounded.
+        (work,) = batch
+        pieces = [slice_rows(work.rows, start, start + most) for start in range(0, work.size, most)]
+        return np.concatenate([predictor.run(predictor.prepare_rows([piece])) for piece in pieces])
+
+    async def _wait(self, work: Work, receive: Receive) -> None:
+        loop = asyncio.get_running_loop()
+        work.future = loop.create_future()
+        gone = loop.create_task(_hung_up(receive))
+        try:
+            left = max(0.0, work.deadline - time.perf_counter())
+            await asyncio.wait({work.future, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not work.is_done:
+                self._leave(work)
+        if not work.is_done:
+            raise ClientGone if gone.done() and not gone.cancelled() else _too_late()
+
+    def _leave(self, work: Work) -> None:
+        if not work.is_left and work in self._pending:
+            self._release(work)
+        work.is_left = True
+
+    def _release(self, work: Work) -> None:
+        self.queued_rows -= work.size
+        self.figures.queued_rows -= work.size
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("The prediction was not ready in time.")
+
+
+def _fail(batch: list[Work]) -> None:
+    for work in batch:
+        if not work.is_done:
+            work.error = Failed("The prediction failed.")

@@ -1,0 +1,70 @@
+"""Bundles on this host: fetched once from the blob store, under the hash of their manifest."""
+
+import hashlib
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+from app.inference.catalogue import VersionEntry
+from app.inference.predictor import Predictor
+from app.models.bundle import MANIFEST, SERVING_FILES, BundleCorrupt, read_manifest
+from app.storage.blobs import BlobStore
+
+_log = logging.getLogger(__name__)
+
+
+class BundleStore:
+    """A folder of bundles, each with what serving needs of it. Safe under several processes."""
+
+    def __init__(self, blobs: BlobStore, folder: Path) -> None:
+        self._blobs = blobs
+        self._folder = folder
+
+    def load(self, entry: VersionEntry) -> Predictor:
+        """Return a predictor of the version, fetched if need be and with its hashes checked.
+
+        Raises BundleCorrupt or ModelUnusable for a version that cannot be served and OSError
+        when the blob store does not give it.
+        """
+        target = self._folder / entry.sha256
+        if (target / MANIFEST).is_file():
+            try:
+                return self._open(target, entry)
+            except BundleCorrupt:
+                # What lies here was altered or half removed; the blob store has the original.
+                _log.warning("bundle fetched again", extra={"model": entry.name, "version": entry.version})
+                shutil.rmtree(target, ignore_errors=True)
+        self._fetch(entry, target)
+        return self._open(target, entry)
+
+    def prune(self, keep: set[str]) -> None:
+        """Remove the bundles whose manifest hash is not in `keep`."""
+        if not self._folder.is_dir():
+            return
+        for path in self._folder.iterdir():
+            if path.name not in keep and not path.name.startswith("."):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _open(self, folder: Path, entry: VersionEntry) -> Predictor:
+        digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        if digest != entry.sha256:
+            raise BundleCorrupt("the manifest is not the one that was published")
+        return Predictor.load(folder)
+
+    def _fetch(self, entry: VersionEntry, target: Path) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=self._folder, prefix=".fetch-"))
+        try:
+            self._blobs.get_file(f"{entry.blob_prefix}/{MANIFEST}", temporary / MANIFEST)
+            for name in read_manifest(temporary / MANIFEST)["files"]:
+                if name in SERVING_FILES:
+                    self._blobs.get_file(f"{entry.blob_prefix}/{name}", temporary / name)
+            try:
+                temporary.rename(target)
+            except OSError:
+                # Another process was first.
+                if not (target / MANIFEST).is_file():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,97 @@
+"""One request's share of the work of a model, from the queue to its encoded answer."""
+
+import asyncio
+import enum
+from typing import Any
+
+import orjson
+
+from app.core.errors import TrainyardError
+from app.inference.predictor import Predictor
+from app.inference.rows import Rows
+
+
+class Form(enum.Enum):
+    """How an answer is written."""
+
+    NATIVE = "predictions"
+    """`{"predictions": [{"label", …}], "model": {…}}` (API.md §6)"""
+    TF_ROWS = "tf_rows"
+    """`{"predictions": [[…], …]}`, TensorFlow Serving's row form"""
+    TF_COLUMNS = "tf_columns"
+    """`{"outputs": [[…], …]}`, TensorFlow Serving's column form"""
+
+
+class Work:
+    """Checked rows that wait for their model, and then what became of them: `body` or `error`.
+
+    `arrived` and `deadline` are `time.perf_counter()` seconds.
+    """
+
+    __slots__ = (
+        "arrived",
+        "body",
+        "deadline",
+        "error",
+        "form",
+        "future",
+        "inference_seconds",
+        "is_left",
+        "queue_seconds",
+        "rows",
+        "size",
+    )
+
+    def __init__(self, rows: Rows, size: int, form: Form, arrived: float, deadline: float) -> None:
+        self.rows = rows
+        self.size = size
+        self.form = form
+        self.arrived = arrived
+        self.deadline = deadline
+        self.body: bytes | None = None
+        self.error: TrainyardError | None = None
+        self.future: asyncio.Future[None] | None = None
+        self.is_left = False
+        """Nobody waits for the answer any more: the client hung up, or the deadline has passed."""
+        self.queue_seconds = 0.0
+        self.inference_seconds = 0.0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is an answer or an error."""
+        return self.body is not None or self.error is not None
+
+    def wake(self) -> None:
+        """Let the request that waits go on; on the event loop only."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+
+class Encoder:
+    """Writes the answers of one model version as JSON."""
+
+    def __init__(self, predictor: Predictor, name: str, version: int) -> None:
+        self.predictor = predictor
+        # The head and tail never change: only the predictions are encoded for a request.
+        self._tail = b',"model":' + orjson.dumps({"name": name, "version": version}) + b"}"
+
+    def encode(self, batch: list[Work], outputs: Any) -> list[bytes]:
+        """Return the body of each work of a batch from all their outputs, in order."""
+        predictor = self.predictor
+        values = predictor.values(outputs)
+        answers: list[Any] | None = None
+        bodies = []
+        start = 0
+        for work in batch:
+            stop = start + work.size
+            if work.form is Form.NATIVE:
+                if answers is None:
+                    answers = predictor.answers_of(values)
+                bodies.append(b'{"predictions":' + orjson.dumps(answers[start:stop]) + self._tail)
+            else:
+                head = b'{"predictions":' if work.form is Form.TF_ROWS else b'{"outputs":'
+                # orjson writes NaN as null, which is what JSON has for it.
+                part = orjson.dumps(values[start:stop].copy(order="C"), option=orjson.OPT_SERIALIZE_NUMPY)
+                bodies.append(head + part + b"}")
+            start = stop
+        return bodies
