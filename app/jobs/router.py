@@ -89,7 +89,7 @@ def list_jobs(
 ) -> JobList:
     """List jobs, newest first."""
     wanted = JobFilter(state=state, recipe=recipe, metadata=_metadata(request))
-    return jobs.list(project, wanted, limit=page.limit, after=page.after, descending=page.descending)
+    return jobs.page(project, wanted, limit=page.limit, after=page.after, descending=page.descending)
 
 
 @router.get("/{job_id}")

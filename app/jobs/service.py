@@ -66,7 +66,7 @@ class JobService:
                 raise job_not_found(job_id)
             return job_view(job, queries.queue_positions(session, [job_id]).get(job_id))
 
-    def list(self, project: str, wanted: JobFilter, *, limit: int, after: str | None, descending: bool) -> JobList:
+    def page(self, project: str, wanted: JobFilter, *, limit: int, after: str | None, descending: bool) -> JobList:
         """Return a page of jobs."""
         with self.database.reading() as session:
             jobs, has_more = queries.list_jobs(

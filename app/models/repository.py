@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import delete, exists, insert, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.core.json import dump_json, parse_json
 from app.db.engine import db_now
-from app.db.tables import Counter, Model, ModelVersion
+from app.db.paging import fetch_page
+from app.db.tables import Counter, Model, ModelAlias, ModelVersion
 from app.db.upsert import insert_for
 
 CATALOGUE = "catalogue"
@@ -69,3 +70,140 @@ def raise_counter(session: Session, name: str) -> None:
     """Raise a counter by one; two transactions that do it give two."""
     new = insert_for(session, Counter).values(name=name, value=1)
     session.execute(new.on_conflict_do_update(index_elements=["name"], set_={"value": Counter.value + 1}))
+
+
+def read_counter(session: Session, name: str) -> int:
+    """Return the counter, 0 where it never rose."""
+    return session.scalar(select(Counter.value).where(Counter.name == name)) or 0
+
+
+def get_model(session: Session, project: str, name: str, *, lock: bool = False) -> Model | None:
+    """Return the row of a name; with `lock`, its versions and aliases stay as they are meanwhile."""
+    query = select(Model).where(Model.project == project, Model.name == name)
+    if lock:
+        query = query.with_for_update()
+    return session.scalars(query).one_or_none()
+
+
+def list_models(
+    session: Session, project: str, *, limit: int, after: Model | None, descending: bool
+) -> tuple[list[Model], bool]:
+    """Return a page of models that have a version, by creation, and whether more follow."""
+    key = tuple_(Model.created_at, Model.name)
+    has_version = exists().where(ModelVersion.project == Model.project, ModelVersion.name == Model.name)
+    query = select(Model).where(Model.project == project, has_version)
+    if after is not None:
+        cursor = tuple_(literal(after.created_at, Model.created_at.type), literal(after.name))
+        query = query.where(key < cursor if descending else key > cursor)
+    order = (Model.created_at.desc(), Model.name.desc()) if descending else (Model.created_at, Model.name)
+    rows = list(session.scalars(query.order_by(*order).limit(limit + 1)))
+    return rows[:limit], len(rows) > limit
+
+
+def all_versions(session: Session, project: str, names: list[str]) -> dict[str, list[tuple[int, str | None]]]:
+    """Return `(version, recipe)` of every version of each name, newest first."""
+    found: dict[str, list[tuple[int, str | None]]] = {name: [] for name in names}
+    rows = session.execute(
+        select(ModelVersion.name, ModelVersion.version, ModelVersion.recipe)
+        .where(ModelVersion.project == project, ModelVersion.name.in_(names))
+        .order_by(ModelVersion.version.desc())
+    )
+    for name, version, recipe in rows:
+        found[name].append((version, recipe))
+    return found
+
+
+def all_aliases(session: Session, project: str, names: list[str]) -> dict[str, dict[str, int]]:
+    """Return the version by alias of each name."""
+    found: dict[str, dict[str, int]] = {name: {} for name in names}
+    rows = session.execute(
+        select(ModelAlias.name, ModelAlias.alias, ModelAlias.version)
+        .where(ModelAlias.project == project, ModelAlias.name.in_(names))
+        .order_by(ModelAlias.alias)
+    )
+    for name, alias, version in rows:
+        found[name][alias] = version
+    return found
+
+
+def list_versions(
+    session: Session, project: str, name: str, *, limit: int, after: int | None, descending: bool
+) -> tuple[list[ModelVersion], bool]:
+    """Return a page of versions by number, and whether more follow."""
+    query = select(ModelVersion).where(ModelVersion.project == project, ModelVersion.name == name)
+    return fetch_page(session, query, ModelVersion.version, limit=limit, after=after, descending=descending)
+
+
+def get_version(session: Session, project: str, name: str, version: int) -> ModelVersion | None:
+    """Return one version."""
+    return session.get(ModelVersion, (project, name, version))
+
+
+def put_alias(session: Session, project: str, name: str, alias: str, version: int) -> None:
+    """Point the alias at the version, wherever it pointed before."""
+    new = insert_for(session, ModelAlias).values(
+        project=project, name=name, alias=alias, version=version, created_at=db_now()
+    )
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=["project", "name", "alias"], set_={"version": version, "created_at": db_now()}
+        )
+    )
+    raise_counter(session, CATALOGUE)
+
+
+def delete_alias(session: Session, project: str, name: str, alias: str) -> bool:
+    """Remove the alias; False where there is none."""
+    gone = session.execute(
+        delete(ModelAlias)
+        .where(ModelAlias.project == project, ModelAlias.name == name, ModelAlias.alias == alias)
+        .returning(ModelAlias.alias)
+    ).one_or_none()
+    if gone is not None:
+        raise_counter(session, CATALOGUE)
+    return gone is not None
+
+
+def delete_version(session: Session, project: str, name: str, version: int) -> str | None:
+    """Remove a version; return its blob prefix, None where there is none. Its number stays used."""
+    prefix = session.execute(
+        delete(ModelVersion)
+        .where(ModelVersion.project == project, ModelVersion.name == name, ModelVersion.version == version)
+        .returning(ModelVersion.blob_prefix)
+    ).scalar_one_or_none()
+    if prefix is not None:
+        raise_counter(session, CATALOGUE)
+    return prefix
+
+
+def delete_versions(session: Session, project: str, name: str) -> list[str]:
+    """Remove all versions and aliases of a name; return the blob prefixes. Its row keeps the numbers used."""
+    session.execute(delete(ModelAlias).where(ModelAlias.project == project, ModelAlias.name == name))
+    prefixes = session.scalars(
+        delete(ModelVersion)
+        .where(ModelVersion.project == project, ModelVersion.name == name)
+        .returning(ModelVersion.blob_prefix)
+    ).all()
+    if prefixes:
+        raise_counter(session, CATALOGUE)
+    return list(prefixes)
+
+
+def read_all_versions(session: Session) -> list[tuple[str, str, int, str, str]]:
+    """Return `(project, name, version, blob_prefix, sha256)` of every version of all projects."""
+    rows = session.execute(
+        select(
+            ModelVersion.project,
+            ModelVersion.name,
+            ModelVersion.version,
+            ModelVersion.blob_prefix,
+            ModelVersion.sha256,
+        )
+    )
+    return [row._tuple() for row in rows]
+
+
+def read_all_aliases(session: Session) -> list[tuple[str, str, str, int]]:
+    """Return `(project, name, alias, version)` of every alias of all projects."""
+    rows = session.execute(select(ModelAlias.project, ModelAlias.name, ModelAlias.alias, ModelAlias.version))
+    return [row._tuple() for row in rows]
