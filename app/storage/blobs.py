@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -38,6 +40,9 @@ class BlobStore(Protocol):
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys under the folder `prefix`, sorted."""
+
+    def modified(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Yield every key under the folder `prefix`, with the instant it was written, on the store's clock."""
 
     def delete_tree(self, prefix: str) -> None:
         """Remove everything under the folder `prefix`; nothing there is no error."""
@@ -116,6 +121,16 @@ class LocalBlobs:
         found = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".put-"))
         return sorted(p.relative_to(self.root.resolve()).as_posix() for p in found)
 
+    def modified(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        # Unlike `keys`, with what a writer left that was killed while it wrote.
+        for path in self.path(prefix).rglob("*"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue  # renamed or removed meanwhile
+            if stat.S_ISREG(status.st_mode):
+                yield path.relative_to(self.root.resolve()).as_posix(), datetime.fromtimestamp(status.st_mtime, UTC)
+
     def delete_tree(self, prefix: str) -> None:
         shutil.rmtree(self.path(prefix), ignore_errors=True)
 
@@ -151,6 +166,11 @@ class ObjectBlobs:
     def keys(self, prefix: str) -> list[str]:
         found = [entry["path"] for batch in obstore.list(self.store, prefix=prefix or None) for entry in batch]
         return sorted(found)
+
+    def modified(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        for batch in obstore.list(self.store, prefix=prefix or None):
+            for entry in batch:
+                yield entry["path"], entry["last_modified"]
 
     def delete_tree(self, prefix: str) -> None:
         keys = self.keys(prefix)
