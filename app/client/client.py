@@ -129,9 +129,10 @@ class Client:
         except Unreachable:
             return cast(Job, self._json("POST", "/v1/jobs", json=request, headers=headers))
 
-    def job(self, job_id: str) -> Job:
-        """Return a job as it now is."""
-        return cast(Job, self._json("GET", f"/v1/jobs/{quote(job_id, safe='')}"))
+    def job(self, job_id: str, wait_seconds: float = 0.0) -> Job:
+        """Return a job as it now is; with `wait_seconds`, when its state changes, or after that time."""
+        params = {"wait": wait_seconds} if wait_seconds else {}
+        return cast(Job, self._json("GET", _job_path(job_id), params=params))
 
     def jobs(self, state: str | None = None, recipe: str | None = None, limit: int = 20) -> list[Job]:
         """Return the newest jobs."""
@@ -140,38 +141,39 @@ class Client:
         return cast(list[Job], self._json("GET", "/v1/jobs", params=params)["data"])
 
     def follow(self, job_id: str, poll_seconds: float = 0.3, patience_seconds: float = 60.0) -> Iterator[Job]:
-        """Yield the job again and again until it has ended; the last one yielded is final.
+        """Yield the job every `poll_seconds`, and when its state changes, until it has ended.
 
         A job outlives a restart of the service, so silence is borne for `patience_seconds`.
         """
         silent_since: float | None = None
+        wait_seconds = 0.0  # the first look is at once
         while True:
             try:
-                job = self.job(job_id)
+                job = self.job(job_id, wait_seconds)
             except (Unreachable, Refused) as error:
                 if isinstance(error, Refused) and error.status < 500:
                     raise
                 silent_since = silent_since or time.monotonic()
                 if time.monotonic() - silent_since > patience_seconds:
                     raise
+                time.sleep(poll_seconds)
             else:
-                silent_since = None
+                silent_since, wait_seconds = None, poll_seconds
                 yield job
                 if job["state"] in FINAL_STATES:
                     return
-            time.sleep(poll_seconds)
 
     def steer(self, job_id: str, verb: str, body: dict[str, Any] | None = None) -> Job:
         """Send `cancel`, `pause`, `resume` or `retry`; return the job as it then is."""
-        return cast(Job, self._json("POST", f"/v1/jobs/{quote(job_id, safe='')}/{verb}", json=body or {}))
+        return cast(Job, self._json("POST", _job_path(job_id, verb), json=body or {}))
 
     def evaluation(self, job_id: str) -> Evaluation:
         """Return the figures on the test split."""
-        return cast(Evaluation, self._json("GET", f"/v1/jobs/{quote(job_id, safe='')}/evaluation"))
+        return cast(Evaluation, self._json("GET", _job_path(job_id, "evaluation")))
 
     def logs(self, job_id: str, tail: int = 200) -> str:
         """Return the last lines of the trainer's output."""
-        return self._send("GET", f"/v1/jobs/{quote(job_id, safe='')}/logs", params={"tail": tail}).text
+        return self._send("GET", _job_path(job_id, "logs"), params={"tail": tail}).text
 
     # Models
 
@@ -213,6 +215,10 @@ class Client:
                 f"Cannot reach a service at {self.url}: {why}. Is it running? `trainyard up` starts one here; "
                 "--url or TRAINYARD_URL names another."
             ) from error
+
+
+def _job_path(job_id: str, part: str = "") -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}" + (f"/{part}" if part else "")
 
 
 def _chunks(read: Callable[[int], bytes], on_sent: Callable[[int], None]) -> Iterator[bytes]:

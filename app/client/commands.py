@@ -169,7 +169,7 @@ def _job_request(
 @_json_option
 @click.pass_context
 def jobs(context: click.Context, state: str | None, limit: int, service: Service, as_json: bool) -> None:
-    """List jobs; show, follow, cancel one.
+    """List jobs; show, follow, cancel … one.
 
     \b
     trainyard jobs
@@ -226,6 +226,23 @@ def cancel(service: Service, job_id: str, keep: str) -> None:
     with service.open() as client:
         job = client.steer(job_id, "cancel", {"keep": keep})
     click.echo(f"{job['id']} {job['state']}" + (", stopping" if job["state"] == "running" else ""))
+
+
+def _steer(verb: str, help_text: str) -> None:
+    """Add `trainyard jobs VERB JOB`."""
+
+    @jobs.command(name=verb, help=help_text)
+    @click.argument("job_id")
+    @click.pass_obj
+    def steer(service: Service, job_id: str) -> None:
+        with service.open() as client:
+            job = client.steer(job_id, verb)
+        click.echo(f"{job['id']} {job['state']}")
+
+
+_steer("pause", "Put a job aside with a checkpoint; frees its device.")
+_steer("resume", "Queue a paused job again; it goes on from the very step.")
+_steer("retry", "Queue a failed or cancelled job's request again.")
 
 
 @jobs.command()

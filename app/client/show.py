@@ -28,7 +28,7 @@ def format_bytes(size_bytes: float) -> str:
 
 def dataset_table(dataset: Dataset) -> Table:
     """A line for each column of a data set."""
-    table = Table("column", "type", "missing", "values", box=None, header_style="bold")
+    table = Table("column", "type", "missing", "values", box=None, pad_edge=False, header_style="bold")
     for column in dataset["columns"]:
         table.add_row(column["name"], column["type"], format_number(column.get("missing", 0)), _values(column))
     return table
@@ -51,7 +51,7 @@ def _value(value: object) -> str:
 
 def jobs_table(jobs: Sequence[Job]) -> Table:
     """A line for each job, newest first."""
-    table = Table("job", "state", "recipe", "model", "created", "note", box=None, header_style="bold")
+    table = Table("job", "state", "recipe", "model", "created", "note", box=None, pad_edge=False, header_style="bold")
     for job in jobs:
         table.add_row(job["id"], job["state"], job["recipe"], job["model"] or "", job["created_at"][:19], _note(job))
     return table
@@ -68,7 +68,7 @@ def _note(job: Job) -> str:
 
 def evaluation_table(evaluation: Evaluation) -> Table:
     """A line for each test figure: value, 95 % interval, and the baseline's value beside it."""
-    table = Table("figure", "value", "95 % interval", "baseline", box=None, header_style="bold")
+    table = Table("figure", "value", "95 % interval", "baseline", box=None, pad_edge=False, header_style="bold")
     for name, figure in evaluation["metrics"].items():
         baseline = evaluation["baseline"].get(name)
         table.add_row(
@@ -84,7 +84,7 @@ def _interval(figure: Figure) -> str:
 
 def predictions_table(predictions: Sequence[Any]) -> Table:
     """A line for each prediction: a label with its score, a value, or the JSON as it is."""
-    table = Table("instance", "prediction", "score", box=None, header_style="bold")
+    table = Table("instance", "prediction", "score", box=None, pad_edge=False, header_style="bold")
     for number, prediction in enumerate(predictions):
         table.add_row(str(number), *describe_prediction(prediction))
     return table

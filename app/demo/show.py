@@ -100,7 +100,9 @@ def _predict(out: Console, client: Client, model: str) -> None:
     _step(out, 5, "Predict over HTTP: three rows of the file, and one with most of it unknown")
     instances, truths = _instances()
     predictions = client.predict(model, instances)["predictions"]
-    table = Table("bill", "depth", "flipper", "mass", "predicted", "score", "truth", box=None, header_style="bold")
+    table = Table(
+        "bill", "depth", "flipper", "mass", "predicted", "score", "truth", box=None, pad_edge=False, header_style="bold"
+    )
     measures = ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")
     for instance, prediction, truth in zip(instances, predictions, truths, strict=True):
         shown = [format_number(instance.get(name)) for name in measures]

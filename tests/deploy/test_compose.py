@@ -41,15 +41,15 @@ def instruction(name: str) -> list[str]:
 
 def parse_command(words: list[str]) -> None:
     """Parse a command line of `trainyard` as click would, without running it; raise what it would raise."""
-    command: click.Command = main
-    context = click.Context(main, info_name="trainyard")
-    rest = list(words)
-    while isinstance(command, click.Group):
-        name, found, rest = command.resolve_command(context, rest)
+    command, name, rest, parent = main, "trainyard", list(words), None
+    while True:
+        context = command.make_context(name, rest, parent=parent)
+        rest = [*context._protected_args, *context.args]
+        if not isinstance(command, click.Group) or (not rest and command.invoke_without_command):
+            return
+        found_name, found, rest = command.resolve_command(context, rest)
         assert found is not None
-        context = click.Context(found, info_name=name, parent=context)
-        command = found
-    command.parse_args(context, rest)
+        command, name, parent = found, found_name, context
 
 
 @pytest.mark.parametrize("path", [COMPOSE, GPU], ids=lambda path: path.name)
