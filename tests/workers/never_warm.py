@@ -1,0 +1,5 @@
+"""A module whose import never ends, as a spawner that is not warm yet."""
+
+import threading
+
+threading.Event().wait()

@@ -1,0 +1,149 @@
+"""A worker: `python -m workers.launcher`. Parent of Celery; never runs a job itself.
+
+    launcher ── Celery ── pool child (slot: supervises) ── spawner ── trainer
+       │ every heartbeat_seconds: its row in `workers`; every sweep_seconds: the sweep
+       └ on SIGTERM or SIGINT: drain, then stop Celery; gone within 30 s
+
+Celery tells a running task nothing when it is asked to stop (measured: RELIABILITY.md (d)), so the drain starts
+here: a flag that every slot sees within a second, on which trainers checkpoint and jobs go back to the queue,
+uncharged. A second signal skips the drain.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from app import RELEASE
+from app.children import KeptChild
+from app.core.logging import configure_logging
+from app.core.settings import Settings
+from app.db.engine import Database, DatabaseUnavailable
+from app.jobs.queue import Bell
+from app.jobs.sweep import sweep_once
+from app.storage.blobs import open_blobs
+from app.system.repository import record_worker, remove_worker
+from workers.attempt import remove_orphans
+from workers.devices import list_devices
+from workers.rundir import VARIABLE, RunDir
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 24.0
+CELERY_STOP_SECONDS = 4.0
+TICK_SECONDS = 0.2
+# Celery replaces a dead pool child from its event loop, which stands still while it looks for a broker that is
+# down. Past this time the launcher replaces Celery instead.
+MISSING_SLOT_SECONDS = 20.0
+
+
+class Launcher:
+    """One worker of a host."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
+        self._run_dir = RunDir.make(settings.work_dir, self._name)
+        self._database = Database(settings.database, pool_size=2)
+        self._blobs = open_blobs(settings.storage)
+        self._bell = Bell(settings.broker)
+        self._devices = list_devices()
+        self._signals = 0
+        self._stopping = threading.Event()
+        self._complete_at = time.monotonic()
+        environment = {**os.environ, VARIABLE: str(self._run_dir.path), "TRAINYARD_WORKER_NAME": self._name}
+        self._celery = KeptChild("celery", [sys.executable, "-m", "workers.pool"], environment=environment)
+
+    def run(self) -> None:
+        """Work until a signal comes, then drain and stop."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        remove_orphans(self._settings.work_dir)
+        threads = [
+            self._repeat("presence", self._settings.heartbeat_seconds, self._show_presence),
+            self._repeat("sweep", self._settings.sweep_seconds, self._sweep),
+        ]
+        self._celery.start()
+        log.info("worker started", extra={"worker": self._name, "slots": self._settings.worker_slots})
+        while not self._stopping.wait(TICK_SECONDS):
+            self._celery.keep()
+            self._replace_stuck_celery()
+        self._drain()
+        clean = self._celery.stop(CELERY_STOP_SECONDS)
+        for thread in threads:
+            thread.join(2.0)
+        self._leave()
+        log.info("worker stopped", extra={"worker": self._name, "clean": clean})
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+        self._stopping.set()
+
+    def _repeat(self, name: str, every_seconds: float, work: Callable[[], Any]) -> threading.Thread:
+        def body() -> None:
+            while True:
+                try:
+                    work()
+                except (DatabaseUnavailable, OSError) as problem:
+                    log.warning("put off", extra={"work": name, "error": type(problem).__name__})
+                if self._stopping.wait(every_seconds):
+                    return
+
+        thread = threading.Thread(target=body, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _show_presence(self) -> None:
+        with self._database.transaction() as session:
+            record_worker(
+                session, name=self._name, host=socket.gethostname(), pid=os.getpid(),
+                slots=self._settings.worker_slots, devices=self._devices, release=RELEASE,
+            )  # fmt: skip
+
+    def _sweep(self) -> None:
+        sweep_once(self._database, self._blobs, self._settings, self._bell)
+        remove_orphans(self._settings.work_dir)
+
+    def _replace_stuck_celery(self) -> None:
+        slots = self._run_dir.slots()
+        now = time.monotonic()
+        if len(slots) >= self._settings.worker_slots or any(slots.values()):
+            self._complete_at = now
+        elif now - self._complete_at > MISSING_SLOT_SECONDS and self._celery.pid is not None:
+            log.warning("a slot is missing for too long; starting Celery anew")
+            self._complete_at = now
+            self._celery.signal(signal.SIGKILL)
+
+    def _drain(self) -> None:
+        self._run_dir.drain()
+        until = time.monotonic() + DRAIN_SECONDS
+        pause = threading.Event()
+        while any(self._run_dir.slots().values()) and time.monotonic() < until and self._signals < 2:
+            pause.wait(TICK_SECONDS)
+
+    def _leave(self) -> None:
+        try:
+            with self._database.transaction() as session:
+                remove_worker(session, self._name)
+        except DatabaseUnavailable:
+            log.warning("the worker's row stays: the database does not answer")
+        self._bell.stop()
+        self._database.close()
+        self._run_dir.remove()
+
+
+def main() -> None:
+    """Run a worker with the settings of the environment."""
+    settings = Settings()
+    configure_logging(settings.log_level)
+    Launcher(settings).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""Celery's main process: `python -m workers.pool`, started by `workers.launcher`."""
+
+import socket
+
+from app.core.logging import configure_logging
+from workers.celery_app import app, settings, worker_arguments
+
+
+def main() -> None:
+    """Run Celery until it is told to stop."""
+    configure_logging(settings.log_level)
+    name = settings.worker_name or socket.gethostname()
+    app.worker_main(worker_arguments(f"trainyard@{name}", settings.worker_slots))
+
+
+if __name__ == "__main__":
+    main()

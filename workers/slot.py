@@ -1,0 +1,129 @@
+"""One slot of a worker: runs one job at a time, in one thread of a Celery pool child.
+
+Two things wake it: a bell (a Celery task that names a job) and its own clock, which looks into the database
+every `poll_seconds`. Both come to the same thread, so bell and poll can never run two jobs in a slot, and a
+broker that is down, wiped or deaf delays a job by one poll and no more. After a job the slot takes the first
+of the queue at once, by priority; the bell of a job that was taken this way finds nothing to claim.
+
+A bell that comes while another job runs waits for that job's end: Celery then sees the slot as busy, and
+gives the next bells to other slots. The job it names does not wait: any idle slot finds it by polling.
+"""
+
+import logging
+import os
+import queue
+import random
+import signal
+import threading
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from app.core.logging import log_context
+from app.core.settings import Settings
+from app.db.engine import Database, DatabaseUnavailable
+from app.jobs import repository as jobs
+from app.storage.blobs import open_blobs
+from workers.child import Program
+from workers.rundir import RunDir
+from workers.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Ring:
+    job_id: str
+    answered: threading.Event = field(default_factory=threading.Event)
+
+
+class Slot:
+    """The thread that owns a spawner and runs jobs."""
+
+    def __init__(self, settings: Settings, run_dir: RunDir, program: Program | None = None) -> None:
+        self._settings = settings
+        self._run_dir = run_dir
+        self._worker = settings.worker_name or f"pid-{os.getpid()}"
+        self._database = Database(settings.database, pool_size=2)
+        self._lease_database = Database(settings.database, pool_size=1)
+        self._supervisor = Supervisor(
+            settings,
+            self._database,
+            self._lease_database,
+            open_blobs(settings.storage),
+            program or Program(),
+            run_dir.is_draining,
+        )
+        self._rings: queue.SimpleQueue[_Ring | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="slot", daemon=True)
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Start the thread; it imports ahead from now on."""
+        self._thread.start()
+
+    def ring(self, job_id: str) -> None:
+        """Claim and run this job, if it still waits; return when it has ended."""
+        ring = _Ring(job_id)
+        self._rings.put(ring)
+        ring.answered.wait()
+
+    def stop(self) -> None:
+        """End the thread after its current job, and the spawner with it."""
+        self._stopping.set()
+        self._rings.put(None)
+        self._thread.join()
+        self._supervisor.close()
+        self._database.close()
+        self._lease_database.close()
+
+    def _run(self) -> None:
+        self._run_dir.mark(busy=False)
+        self._work(None)
+        while not self._stopping.is_set():
+            try:
+                # Workers that were started together must not look all at the same time.
+                ring = self._rings.get(timeout=self._settings.poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            except queue.Empty:
+                ring = None
+            if ring is not None:
+                self._work(ring.job_id, only_this=True)
+                ring.answered.set()
+            self._work(None)
+
+    def _work(self, job_id: str | None, *, only_this: bool = False) -> None:
+        """Run the named job, or everything that waits, until there is nothing to claim or the worker drains."""
+        while not self._stopping.is_set():
+            self._supervisor.warm()
+            self._run_dir.mark(busy=True)
+            try:
+                job = None if self._run_dir.is_draining() else self._claim(job_id)
+                if job is not None:
+                    self._supervise(job)
+            finally:
+                self._run_dir.mark(busy=False)
+            if job is None or only_this:
+                return
+
+    def _supervise(self, job: jobs.ClaimedJob) -> None:
+        token = log_context.set({"job": job.id, "attempt": job.attempt, "project": job.project})
+        try:
+            self._supervisor.run(job)
+        finally:
+            log_context.reset(token)
+
+    def _claim(self, job_id: str | None) -> jobs.ClaimedJob | None:
+        try:
+            with self._database.transaction() as session:
+                return jobs.claim(session, self._worker, self._settings.lease_seconds, job_id, pid=os.getpid())
+        except DatabaseUnavailable:
+            log.warning("the database does not answer; looking again later")
+            return None
+
+
+def die_of_a_fault(
+    kind: type[BaseException], fault: BaseException | None, trace: TracebackType | None, thread: threading.Thread | None
+) -> None:
+    """End the process when a thread of it dies: a slot that looks alive and takes no jobs is worse than none."""
+    name = thread.name if thread is not None else "?"
+    log.critical("a thread died", extra={"thread": name}, exc_info=(kind, fault or kind(), trace))
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,38 @@
+"""The one task, and what each pool child of Celery does when it starts."""
+
+import signal
+import threading
+from typing import Any
+
+from billiard.process import current_process
+from celery.signals import setup_logging, worker_process_init
+
+from app.core.logging import configure_logging
+from app.lifeline import die_with_parent
+from workers.celery_app import TASK, app, settings
+from workers.rundir import RunDir
+from workers.slot import Slot, die_of_a_fault
+
+_slots: list[Slot] = []  # one, made in the pool child
+
+
+@setup_logging.connect
+def _log_as_json(**_: Any) -> None:
+    configure_logging(settings.log_level)
+
+
+@worker_process_init.connect
+def _open_slot(**_: Any) -> None:
+    die_with_parent(current_process()._parent_pid)
+    # Ctrl-C in a terminal reaches the whole group; the launcher alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.excepthook = lambda hook: die_of_a_fault(hook.exc_type, hook.exc_value, hook.exc_traceback, hook.thread)
+    slot = Slot(settings, RunDir.of_environment(settings.work_dir))
+    slot.start()
+    _slots.append(slot)
+
+
+@app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
+def run(job_id: str) -> None:
+    """Run the job, if it still waits for a worker. Returns when it has ended."""
+    _slots[0].ring(job_id)
