@@ -51,9 +51,7 @@ def rows_file(split: str | None) -> str:
 class StoredDataset:
     """A data set folder, opened. Arrays come back as the column type says (see `read`)."""
 
-    def __init__(
-        self, folder: Path, columns: Sequence[ColumnInfo], splits: dict[str, int] | None, rows: int
-    ) -> None:
+    def __init__(self, folder: Path, columns: Sequence[ColumnInfo], splits: dict[str, int] | None, rows: int) -> None:
         self.folder = folder
         self.columns = list(columns)
         self.splits = splits
@@ -154,10 +152,15 @@ def _to_array(column: Any, info: ColumnInfo) -> NDArray[Any]:
     return numbers / 1e6 if info.type == "datetime" else numbers
 
 
+def array_bytes(info: ColumnInfo) -> int:
+    """Return the bytes of one row's value of an array column."""
+    return np.dtype(info.dtype or "float64").itemsize * math.prod(info.shape or ())
+
+
 def _array_values(column: Any, info: ColumnInfo) -> NDArray[Any]:
     shape = info.shape or ()
     dtype = np.dtype(info.dtype or "float64").newbyteorder("<")
-    row_bytes = dtype.itemsize * math.prod(shape)
+    row_bytes = array_bytes(info)
     parts = []
     for chunk in column.chunks:
         raw = np.frombuffer(chunk.buffers()[1], np.uint8)
@@ -173,7 +176,7 @@ def _to_json(column: Any, info: ColumnInfo) -> list[Any]:
     if info.type == "datetime":
         import pyarrow as pa
 
-        return [None if us is None else _rfc3339(us) for us in column.cast(pa.int64()).to_pylist()]
+        return [None if us is None else to_rfc3339(us) for us in column.cast(pa.int64()).to_pylist()]
     values: list[Any] = column.to_pylist()
     return [_finite(value) for value in values] if info.type == "number" else values
 
@@ -184,5 +187,6 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _rfc3339(microseconds: int) -> str:
+def to_rfc3339(microseconds: int) -> str:
+    """Return microseconds since 1970 UTC as `2020-01-31T08:00:00Z`."""
     return (_EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,82 @@
+"""Columns of words: counted, then told apart as category or text, and cleaned accordingly."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.datasets.spelling import MISSING, MISSING_CATEGORY
+
+# Entries kept over all columns of a file; beyond its share a column has too many values for a category.
+_ENTRIES: Final = 1_000_000
+_MOST_PER_COLUMN: Final = 50_000
+_LEAST_PER_COLUMN: Final = 256
+
+MAX_CATEGORIES: Final = 10_000
+_FEW: Final = 20  # so few different values are categories even where each occurs once or twice
+_LABEL_CHARS: Final = 60.0  # on average; longer values are sentences, unless very few are repeated very often
+_ALL_SPELLINGS: Final = pa.array(sorted(MISSING))
+
+
+def counting_cap(columns: int) -> int:
+    """Return how many different values are counted for each of `columns` columns."""
+    return max(_LEAST_PER_COLUMN, min(_MOST_PER_COLUMN, _ENTRIES // max(columns, 1)))
+
+
+@dataclass
+class WordStats:
+    """Counts of a column of strings: different values up to `cap`, characters, spaces."""
+
+    cap: int
+    counts: Counter[str] = field(default_factory=Counter)
+    overflow: bool = False
+    values: int = 0
+    characters: int = 0
+    spaces: int = 0
+    led_by_space: int = 0
+    multiline: bool = False
+    spelled: Counter[str] = field(default_factory=Counter)  # as missing values are, after stripping
+
+    def update(self, array: Any) -> None:
+        """Count a batch of strings (null: missing)."""
+        self.values += len(array) - array.null_count
+        if not self.overflow:
+            for entry in pc.value_counts(array.drop_null()).to_pylist():
+                self.counts[entry["values"]] += entry["counts"]
+            if len(self.counts) > self.cap:
+                self.overflow = True
+                self.counts.clear()
+        self.characters += pc.sum(pc.utf8_length(array)).as_py() or 0
+        self.spaces += pc.sum(pc.count_substring(array, " ")).as_py() or 0
+        self.led_by_space += pc.sum(pc.starts_with(array, " ")).as_py() or 0
+        self.multiline |= bool(pc.any(pc.match_substring(array, "\n")).as_py())
+        trimmed = pc.utf8_trim_whitespace(array)
+        spelled = trimmed.filter(pc.is_in(trimmed, value_set=_ALL_SPELLINGS, skip_nulls=True))
+        for entry in pc.value_counts(spelled).to_pylist():
+            self.spelled[entry["values"]] += entry["counts"]
+
+
+def is_category(stats: WordStats) -> bool:
+    """Tell a column of names from one of sentences, by how often values repeat and how long they are."""
+    if stats.overflow or stats.multiline:
+        return False
+    different = len({value.strip() for value in stats.counts} - MISSING_CATEGORY)
+    values = stats.values - sum(n for word, n in stats.spelled.items() if word in MISSING_CATEGORY)
+    if values == 0:
+        return True
+    ratio = different / values
+    if stats.characters / stats.values > _LABEL_CHARS:
+        return different <= 100 and ratio <= 0.05
+    wordy = stats.spaces / stats.values >= 1.5
+    if different <= _FEW and not (wordy and ratio > 0.5):
+        return True
+    return different <= MAX_CATEGORIES and ratio <= 0.5
+
+
+def category_spellings(stats: WordStats, proven: frozenset[str]) -> tuple[frozenset[str], Counter[str]]:
+    """Return the spellings that mean "missing" in a category column, and the look-alikes that stay values."""
+    missing = MISSING_CATEGORY | proven
+    kept = Counter({word: n for word, n in stats.spelled.items() if word not in missing})
+    return missing, kept
