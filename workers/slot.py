@@ -20,6 +20,7 @@ from types import TracebackType
 
 from app.core.logging import log_context
 from app.core.settings import Settings
+from app.datasets.cache import DatasetCache
 from app.db.engine import Database, DatabaseUnavailable
 from app.jobs import repository as jobs
 from app.storage.blobs import open_blobs
@@ -45,11 +46,13 @@ class Slot:
         self._worker = settings.worker_name or f"pid-{os.getpid()}"
         self._database = Database(settings.database, pool_size=2)
         self._lease_database = Database(settings.database, pool_size=1)
+        blobs = open_blobs(settings.storage)
         self._supervisor = Supervisor(
             settings,
             self._database,
             self._lease_database,
-            open_blobs(settings.storage),
+            blobs,
+            DatasetCache(blobs, settings.work_dir),
             program or Program(),
             run_dir.is_draining,
         )

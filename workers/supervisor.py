@@ -17,9 +17,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from app.datasets.cache import DatasetCache
 
 from app.core.settings import Settings
 from app.db.engine import Database
@@ -39,6 +38,13 @@ LOG_SECONDS = 3.0
 UPLOAD_TRIES = 4
 
 
+class DataFolders(Protocol):
+    """Local copies of data sets: `app.datasets.cache.DatasetCache`."""
+
+    def folder(self, dataset_id: str, sha256: str) -> Path:
+        """Return where the columns lie; FileNotFoundError when the store has none."""
+
+
 class Supervisor:
     """Runs claimed jobs one after the other, with one spawner kept warm between them."""
 
@@ -48,6 +54,7 @@ class Supervisor:
         database: Database,
         lease_database: Database,
         blobs: BlobStore,
+        data: DataFolders,
         program: Program,
         draining: Callable[[], bool],
     ) -> None:
@@ -56,7 +63,7 @@ class Supervisor:
         self._database = database
         self._lease_database = lease_database
         self._blobs = blobs
-        self._cache = DatasetCache(blobs, settings.work_dir)
+        self._data = data
         self._program = program
         self._draining = draining
         self._spawner: Spawner | None = None
@@ -136,7 +143,7 @@ class Run:
 
     def _order(self) -> Any:
         job = self.job
-        folders = {role: self.owner._cache.folder(ref.id, ref.sha256) for role, ref in job.datasets.items()}
+        folders = {role: self.owner._data.folder(ref.id, ref.sha256) for role, ref in job.datasets.items()}
         checkpoint = self._fetch_checkpoint()
         threads = self.settings.trainer_threads or max(1, (os.cpu_count() or 1) // self.settings.worker_slots)
         order = {
