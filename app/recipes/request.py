@@ -30,7 +30,11 @@ class Columns(Request):
 class Cleaning(Request):
     """What is removed from, or filled into, the rows before training."""
 
-    drop_duplicates: bool = Field(True, description="Remove rows equal to an earlier row of the same split.")
+    drop_duplicates: bool | Literal["auto"] = Field(
+        "auto",
+        description="Remove rows equal to an earlier row before they are split; auto: unless most rows are such. "
+        "Validation and test sets that came as such are left as they are.",
+    )
     drop_missing_target: bool = Field(True, description="Remove rows without a target.")
     strip: bool = Field(True, description="Remove white space around text values.")
     lowercase: bool = False
@@ -60,11 +64,31 @@ class Split(Request):
         return self
 
 
+class Numbers(Request):
+    """How numbers are scaled, from the training split."""
+
+    scaling: Literal["auto", "standard", "quantile", "none"] = Field(
+        "auto",
+        description="standard: mean 0 and deviation 1; quantile: normal scores of the ranks; auto: the recipe's.",
+    )
+
+
+class Categories(Request):
+    """Which values of a category are told apart; all others are one, 'rare or unknown'."""
+
+    min_count: int | None = Field(
+        None, ge=1, le=1_000_000, description="Training rows that a value needs. Default: by the number of rows."
+    )
+    max_size: int = Field(1000, ge=1, le=100_000, description="Most values of a column that are told apart.")
+
+
 class Preprocessing(Request):
-    """Cleaning and splitting."""
+    """Cleaning, splitting, and how columns become numbers."""
 
     clean: Cleaning = Field(default_factory=Cleaning)
     split: Split = Field(default_factory=Split)
+    numbers: Numbers = Field(default_factory=Numbers)
+    categories: Categories = Field(default_factory=Categories)
 
 
 OptimizerName = Literal[

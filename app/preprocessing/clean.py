@@ -1,0 +1,57 @@
+"""What is removed from the rows before they are split; every removal is counted."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.preprocessing.columns import Table, factorize, hash_rows, present
+
+Duplicates = bool | Literal["auto"]
+# `auto` removes copies only where most rows are not: three yes-or-no columns make ten thousand rows
+# "equal" that were all observed, and their numbers are what there is to learn.
+MOST_COPIES = 0.5
+
+
+def mark_missing(table: Table, targets: Sequence[str], strip: bool) -> NDArray[np.bool_]:
+    """Return which rows lack a value of any target, (N,)."""
+    missing = np.zeros(len(table), dtype=np.bool_)
+    for name in targets:
+        column = table.columns[name]
+        if column.dtype == object:
+            missing |= factorize(column, strip)[0] < 0
+        else:
+            missing |= ~present(column)
+    return missing
+
+
+def mark_copies(table: Table, names: Sequence[str], strip: bool, lowercase: bool) -> NDArray[np.bool_]:
+    """Return which rows equal an earlier row in all columns `names`, (N,)."""
+    hashes = hash_rows([table.columns[name] for name in names], len(table), strip, lowercase)
+    copies = np.ones(len(table), dtype=np.bool_)
+    copies[np.unique(hashes, return_index=True)[1]] = False
+    return copies
+
+
+def drop_rows(
+    table: Table, targets: Sequence[str], compared: Sequence[str], clean: dict[str, Any], *, copies_too: bool
+) -> tuple[Table, dict[str, int]]:
+    """Return the rows that stay, and how many went: `missing_target`, `duplicates`, `duplicates_kept`."""
+    counts = {"rows": len(table), "missing_target": 0, "duplicates": 0, "duplicates_kept": 0}
+    strip, lowercase = bool(clean["strip"]), bool(clean["lowercase"])
+    missing = mark_missing(table, targets, strip)
+    if clean["drop_missing_target"] and missing.any():
+        counts["missing_target"] = int(missing.sum())
+        table = table.take(~missing)
+    if not len(table):
+        return table, counts
+    copies = mark_copies(table, compared, strip, lowercase)
+    found = int(copies.sum())
+    wanted: Duplicates = clean["drop_duplicates"]
+    if copies_too and (wanted is True or (wanted == "auto" and found <= MOST_COPIES * len(table))):
+        counts["duplicates"] = found
+        table = table.take(~copies) if found else table
+    else:
+        counts["duplicates_kept"] = found
+    return table, counts

@@ -1,0 +1,130 @@
+"""What is suspicious in the data: said before training, as it makes a first model look perfect and be worthless."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.preprocessing.columns import Column, Table, factorize, hash_rows
+from app.preprocessing.labels import ClassTarget, LabelsTarget, Target, ValueTarget
+from app.preprocessing.oracle import SAMPLE_ROWS, classes_told, values_told
+from app.preprocessing.split import SPLITS, TRAIN
+
+Warning_ = dict[str, Any]
+
+# A column counts as telling the target when one column alone, asked about rows it was not fitted on,
+# leaves less than this share of what a constant answer gets wrong. Columns that are merely strong
+# stay far below in real tables: `odor` of the mushrooms explains 97 %, petal length of the irises
+# 93 %, `sex` of titanic 44 %; `alive` of titanic all of it.
+TOLD = 0.99
+# With fewer rows of the rarer classes a perfect score is luck.
+LEAST_HITS = 10
+MAX_ELEMENTS = 256
+IMBALANCE = 20.0
+
+
+def warn(code: str, message: str, column: str | None = None, **figures: Any) -> Warning_:
+    """Return a warning as the API shows it."""
+    return {"code": code, "column": column, "message": message, "figures": figures}
+
+
+def telling_columns(train: Table, inputs: Sequence[Column], target: Target, encoded: NDArray[Any]) -> list[Warning_]:
+    """Warn of every input that alone tells the target, by a one-column predictor cross-fitted on a sample."""
+    index = _sample(len(train))
+    found = []
+    for column in inputs:
+        shares = [_told(values, target, encoded[index]) for values in _views(column, train.columns[column.name][index])]
+        share = max(shares, default=0.0)
+        if share >= TOLD:
+            message = (
+                f"Column '{column.name}' alone tells the target: it explains {share:.1%} of what a constant answer "
+                "gets wrong. If it is not known before the target is, exclude it."
+            )
+            found.append(warn("target_leak", message, column.name, explained=round(share, 4), rows=len(index)))
+    return found
+
+
+def shared_rows(tables: Mapping[str, Table], compared: Sequence[str], strip: bool, lowercase: bool) -> list[Warning_]:
+    """Warn of rows that occur in two splits, target included."""
+    hashes = {
+        name: hash_rows([table.columns[column] for column in compared], len(table), strip, lowercase)
+        for name, table in tables.items()
+        if len(table)
+    }
+    found = []
+    for position, second in enumerate(SPLITS):
+        for first in SPLITS[:position]:
+            if first in hashes and second in hashes:
+                shared = int(np.isin(hashes[second], hashes[first]).sum())
+                if shared:
+                    share = shared / len(hashes[second])
+                    message = (
+                        f"{shared} rows of {second} ({share:.1%}) are also in {first}: figures on them are too good."
+                    )
+                    found.append(
+                        warn("rows_shared", message, None, split=second, other=first, rows=shared, share=share)
+                    )
+    return found
+
+
+def class_findings(target: Target, encoded: Mapping[str, NDArray[Any]]) -> list[Warning_]:
+    """Warn of classes that a split lacks, and of classes much rarer than the commonest."""
+    if isinstance(target, ValueTarget):
+        return []
+    labels = list(target.labels)
+    counts = {name: _counts(target, values) for name, values in encoded.items()}
+    found = []
+    for split, count in counts.items():
+        absent = [labels[index] for index in np.flatnonzero(count == 0).tolist()]
+        if absent and len(encoded[split]):
+            shown = ", ".join(map(repr, absent[:10])) + (" …" if len(absent) > 10 else "")
+            message = f"Split '{split}' has no row of {len(absent)} of the {len(labels)} classes: {shown}."
+            found.append(warn("class_missing", message, None, split=split, labels=absent[:10], classes=len(absent)))
+    train = counts[TRAIN]
+    if isinstance(target, ClassTarget) and len(train) and train.max() >= IMBALANCE * max(int(train.min()), 1):
+        rarest, commonest = labels[int(train.argmin())], labels[int(train.argmax())]
+        message = (
+            f"Class {commonest!r} has {int(train.max())} training rows, {rarest!r} {int(train.min())}. Accuracy says "
+            'little here; consider training.class_weight "balanced".'
+        )
+        found.append(
+            warn("class_imbalance", message, target.column, largest=int(train.max()), smallest=int(train.min()))
+        )
+    return found
+
+
+def _counts(target: ClassTarget | LabelsTarget, values: NDArray[Any]) -> NDArray[np.int64]:
+    if isinstance(target, LabelsTarget):
+        sums: NDArray[np.int64] = values.sum(axis=0).astype(np.int64)
+        return sums
+    return np.bincount(values[values >= 0], minlength=target.width).astype(np.int64)
+
+
+def _sample(rows: int) -> NDArray[np.int64]:
+    if rows <= SAMPLE_ROWS:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(rows).choice(rows, SAMPLE_ROWS, replace=False))
+
+
+def _views(column: Column, values: NDArray[Any]) -> list[NDArray[np.float64]]:
+    """A column as one or more arrays of numbers, NaN for missing; categories as codes."""
+    if values.dtype == object:
+        codes = factorize(values, strip=True)[0].astype(np.float64)
+        codes[codes < 0] = np.nan
+        return [codes]
+    if values.ndim == 1:
+        return [values.astype(np.float64)]
+    flat = values.reshape(len(values), -1)
+    return [flat[:, index].astype(np.float64) for index in range(flat.shape[1] if flat.shape[1] <= MAX_ELEMENTS else 0)]
+
+
+def _told(values: NDArray[np.float64], target: Target, encoded: NDArray[Any]) -> float:
+    if isinstance(target, ClassTarget):
+        return classes_told(values, encoded, target.width, LEAST_HITS)
+    if isinstance(target, LabelsTarget):
+        shares = [
+            classes_told(values, encoded[:, index].astype(np.int64), 2, LEAST_HITS) for index in range(target.width)
+        ]
+        return max(shares, default=0.0)
+    return max((values_told(values, encoded[:, index]) for index in range(target.width)), default=0.0)

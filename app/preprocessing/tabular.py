@@ -1,0 +1,323 @@
+# ruff: noqa: N806 — names end in their shape (see the key below)
+"""Rows of a table as the arrays a network takes: fitted on training rows, kept as JSON, the same code everywhere.
+
+Shapes: N rows, F number features, C category columns, S source values of the number features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.preprocessing.categories import Vocabulary, vocabulary_from_json, vocabulary_to_json
+from app.preprocessing.columns import NUMERIC_TYPES, TEXTUAL_TYPES, Column, ColumnArrays
+from app.preprocessing.datetimes import part_of, varying_parts
+from app.preprocessing.labels import Label, LabelsTarget, Target, ValueTarget, target_from_json, target_to_json
+from app.preprocessing.numbers import (
+    Impute,
+    NumberFeature,
+    NumberScaling,
+    Scaling,
+    bin_edges,
+    feature_from_json,
+    feature_to_json,
+    fit_feature,
+)
+
+FORMAT = 1
+# Elements of a flat array that are scaled one by one; a picture is scaled as a whole.
+MAX_SCALED_ELEMENTS = 4096
+
+
+class TensorSpec(NamedTuple):
+    """One input of the network: `shape` is that of a row, without the batch axis."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How columns become numbers; every field from `resolved["preprocessing"]`."""
+
+    strip: bool = True
+    lowercase: bool = False
+    impute: Impute = "median"
+    scaling: Scaling = "standard"
+    min_count: int = 1
+    max_categories: int = 10_000
+    bins: int = 0
+
+
+@dataclass(frozen=True)
+class NumberSource:
+    """Where number features come from: a column, a part of its instants, or all elements of its arrays."""
+
+    column: str
+    part: str | None = None
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class InstanceColumn:
+    """A column that an instance may have; `ignored` ones are accepted and not looked at."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...] | None = None
+    ignored: bool = False
+
+
+class TabularPreprocessing:
+    """What turns rows into `numbers` (N, F) float32 and `categories` (N, C) int32, or one array column into `x`."""
+
+    def __init__(
+        self,
+        columns: Sequence[InstanceColumn],
+        sources: Sequence[NumberSource],
+        features: Sequence[NumberFeature],
+        vocabularies: Sequence[Vocabulary],
+        target: Target,
+        array_shape: tuple[int, ...] | None,
+        edges: Sequence[Sequence[float]],
+        strip: bool,
+    ) -> None:
+        self.columns = tuple(columns)
+        self.sources = tuple(sources)
+        self.numbers = NumberScaling(tuple(features))
+        self.vocabularies = tuple(vocabularies)
+        self.target = target
+        self.array_shape = array_shape
+        self.number_edges = [list(row) for row in edges]
+        self.strip = strip
+
+    @classmethod
+    def fit(
+        cls,
+        columns: ColumnArrays,
+        inputs: Sequence[Column],
+        ignored: Sequence[Column],
+        target: Target,
+        options: Options,
+    ) -> "TabularPreprocessing":
+        """Fit on the training rows `columns`, of which `inputs` are read."""
+        told = [InstanceColumn(column.name, column.type, column.shape) for column in inputs]
+        told += [InstanceColumn(column.name, column.type, column.shape, ignored=True) for column in ignored]
+        if len(inputs) == 1 and inputs[0].type == "array":
+            sources, features, shape = _fit_array(inputs[0], columns[inputs[0].name], options)
+            vocabularies: list[Vocabulary] = []
+        else:
+            sources, features = _fit_numbers(columns, inputs, options)
+            vocabularies = [
+                Vocabulary.fit(
+                    column.name,
+                    columns[column.name],
+                    options.min_count,
+                    options.max_categories,
+                    options.strip,
+                    options.lowercase,
+                )
+                for column in inputs
+                if column.type in TEXTUAL_TYPES
+            ]
+            shape = None
+        fitted = cls(told, sources, features, vocabularies, target, shape, [], options.strip)
+        if options.bins and features and shape is None:
+            scaled_NF = fitted.transform(columns)["numbers"]
+            fitted.number_edges = [bin_edges(scaled_NF[:, index], options.bins) for index in range(scaled_NF.shape[1])]
+        return fitted
+
+    @property
+    def inputs(self) -> list[TensorSpec]:
+        """The network's inputs, in order."""
+        if self.array_shape is not None:
+            return [TensorSpec("x", "float32", self.array_shape)]
+        specs = []
+        if self.numbers.features:
+            specs.append(TensorSpec("numbers", "float32", (len(self.numbers.names),)))
+        if self.vocabularies:
+            specs.append(TensorSpec("categories", "int32", (len(self.vocabularies),)))
+        return specs
+
+    @property
+    def number_names(self) -> list[str]:
+        """Names of the columns of `numbers`: features first, then what tells that a value is missing."""
+        return self.numbers.names
+
+    @property
+    def category_sizes(self) -> list[int]:
+        """How many ids each column of `categories` has, missing (0) and unknown (1) counted."""
+        return [vocabulary.size for vocabulary in self.vocabularies]
+
+    @property
+    def instance_columns(self) -> list[dict[str, Any]]:
+        """The columns of an instance, as plain data: name, type, shape of arrays, whether it is ignored."""
+        return [_column_to_json(column) for column in self.columns]
+
+    @property
+    def bare(self) -> bool:
+        """Whether an instance may be the bare value of the only column that is read."""
+        return sum(not column.ignored for column in self.columns) == 1
+
+    @property
+    def labels(self) -> list[Label] | None:
+        """The labels in output order; None for values."""
+        labels = self.target.labels
+        return None if labels is None else list(labels)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a row may have several labels."""
+        return isinstance(self.target, LabelsTarget)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives for a row."""
+        return self.target.width
+
+    def transform(self, columns: ColumnArrays) -> dict[str, NDArray[Any]]:
+        """Return the network's inputs for rows. A column that is not there counts as missing in every row."""
+        rows = len(next(iter(columns.values())))
+        if self.array_shape is not None:
+            return {"x": self._array(columns[self.sources[0].column])}
+        arrays: dict[str, NDArray[Any]] = {}
+        if self.numbers.features:
+            arrays["numbers"] = self.numbers.transform(self._source_values(columns, rows))
+        if self.vocabularies:
+            absent = np.full(rows, None, dtype=object)
+            categories_NC = np.empty((rows, len(self.vocabularies)), dtype=np.int32)
+            for index, vocabulary in enumerate(self.vocabularies):
+                categories_NC[:, index] = vocabulary.encode(columns.get(vocabulary.column, absent))
+            arrays["categories"] = categories_NC
+        return arrays
+
+    def encode_target(self, columns: ColumnArrays) -> NDArray[Any]:
+        """Return classes (N,) int32 (−1: unknown to training), or float32: (N, L) 0 and 1, or (N, V) standardised."""
+        return self.target.encode(columns, self.strip)
+
+    def unscale_target(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return values in the unit of the data, (…, V) float64, from standardised ones; others unchanged."""
+        if isinstance(self.target, ValueTarget):
+            return self.target.unscale(outputs)
+        return outputs.astype(np.float64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain data; `from_json` gives back the same."""
+        return {
+            "kind": "tabular",
+            "format": FORMAT,
+            "columns": self.instance_columns,
+            "sources": [[source.column, source.part, source.width] for source in self.sources],
+            "numbers": [feature_to_json(feature) for feature in self.numbers.features],
+            "number_edges": self.number_edges,
+            "categories": [vocabulary_to_json(vocabulary) for vocabulary in self.vocabularies],
+            "array_shape": None if self.array_shape is None else list(self.array_shape),
+            "target": target_to_json(self.target),
+            "strip": self.strip,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "TabularPreprocessing":
+        """Return what `to_json` wrote. Raises ValueError for another kind or a later format."""
+        if document.get("kind") != "tabular" or document.get("format") != FORMAT:
+            raise ValueError(f"not tabular preprocessing of format {FORMAT}")
+        shape = document["array_shape"]
+        return cls(
+            columns=[_column_from_json(column) for column in document["columns"]],
+            sources=[NumberSource(*source) for source in document["sources"]],
+            features=[feature_from_json(feature) for feature in document["numbers"]],
+            vocabularies=[vocabulary_from_json(vocabulary) for vocabulary in document["categories"]],
+            target=target_from_json(document["target"]),
+            array_shape=None if shape is None else tuple(shape),
+            edges=document["number_edges"],
+            strip=document["strip"],
+        )
+
+    def _source_values(self, columns: ColumnArrays, rows: int) -> NDArray[np.float64]:
+        width = sum(source.width for source in self.sources)
+        values_NS = np.empty((rows, width), dtype=np.float64)
+        start = 0
+        for source in self.sources:
+            column = columns.get(source.column)
+            if column is None:
+                values_NS[:, start : start + source.width] = np.nan
+            elif source.part is not None:
+                values_NS[:, start] = part_of(source.part, column)
+            elif source.width == 1 and column.ndim == 1:
+                values_NS[:, start] = column
+            else:
+                values_NS[:, start : start + source.width] = column.reshape(rows, source.width)
+            start += source.width
+        return values_NS
+
+    def _array(self, column: NDArray[Any]) -> NDArray[np.float32]:
+        flat = column.reshape(-1, len(self.numbers.features)).astype(np.float64)
+        return self.numbers.transform(flat).reshape(column.shape)
+
+
+def _fit_numbers(
+    columns: ColumnArrays, inputs: Sequence[Column], options: Options
+) -> tuple[list[NumberSource], list[NumberFeature]]:
+    sources: list[NumberSource] = []
+    features: list[NumberFeature] = []
+    for column in inputs:
+        values = columns[column.name]
+        if column.type in NUMERIC_TYPES:
+            sources.append(NumberSource(column.name))
+            features.append(_fit_number(column, values, options))
+        elif column.type == "datetime":
+            for index, part in enumerate(varying_parts(values)):
+                feature = fit_feature(f"{column.name} {part}", part_of(part, values), options.impute, options.scaling)
+                sources.append(NumberSource(column.name, part))
+                # One part tells that the instant is missing; the others need not repeat it.
+                features.append(feature if index == 0 else replace(feature, indicator=False))
+        elif column.type == "array":
+            flat = values.reshape(len(values), -1)
+            sources.append(NumberSource(column.name, None, flat.shape[1]))
+            for index in range(flat.shape[1]):
+                feature = fit_feature(f"{column.name}[{index}]", flat[:, index], options.impute, options.scaling)
+                features.append(replace(feature, indicator=False))
+    return sources, features
+
+
+def _fit_number(column: Column, values: NDArray[Any], options: Options) -> NumberFeature:
+    # The middle of yes and no is neither: a missing boolean is what most rows are.
+    impute: Impute = "most_frequent" if column.type == "boolean" else options.impute
+    scaling: Scaling = "standard" if column.type == "boolean" and options.scaling == "quantile" else options.scaling
+    return fit_feature(column.name, values, impute, scaling)
+
+
+def _fit_array(
+    column: Column, values: NDArray[Any], options: Options
+) -> tuple[list[NumberSource], list[NumberFeature], tuple[int, ...]]:
+    """A flat array is scaled element by element; one of more axes keeps its contrasts: one scale for all of it."""
+    shape = tuple(int(length) for length in values.shape[1:])
+    flat = values.reshape(len(values), -1)
+    if len(shape) == 1 and shape[0] <= MAX_SCALED_ELEMENTS:
+        fitted = [
+            fit_feature(f"{column.name}[{index}]", flat[:, index], options.impute, options.scaling)
+            for index in range(flat.shape[1])
+        ]
+    else:
+        # Quantile scores of all pixels together would flatten a picture's contrasts.
+        scaling: Scaling = "none" if options.scaling == "none" else "standard"
+        fitted = [fit_feature(column.name, flat.reshape(-1), options.impute, scaling)]
+    features = [replace(feature, indicator=False) for feature in fitted]
+    return [NumberSource(column.name, None, flat.shape[1])], features, shape
+
+
+def _column_to_json(column: InstanceColumn) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": column.name, "type": column.type, "ignored": column.ignored}
+    if column.shape is not None:
+        document["shape"] = list(column.shape)
+    return document
+
+
+def _column_from_json(document: dict[str, Any]) -> InstanceColumn:
+    shape = document.get("shape")
+    return InstanceColumn(
+        document["name"], document["type"], None if shape is None else tuple(shape), document["ignored"]
+    )

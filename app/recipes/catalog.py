@@ -1,0 +1,18 @@
+"""What can be trained: an explicit dict of recipes."""
+
+from app.core.errors import NotFound
+from app.recipes.recipe import Recipe
+from app.recipes.tabular_classification import TABULAR_CLASSIFICATION
+from app.recipes.tabular_regression import TABULAR_REGRESSION
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (TABULAR_CLASSIFICATION, TABULAR_REGRESSION)}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe called `name`. Raises NotFound, with the names that there are."""
+    recipe = RECIPES.get(name)
+    if recipe is None:
+        raise NotFound(
+            f"There is no recipe '{name}'. Recipes: {', '.join(RECIPES)}.", code="recipe_not_found", param="recipe"
+        )
+    return recipe

@@ -1,0 +1,130 @@
+"""From a request to a job that can be trained: everything checked, every default filled, nothing queued yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.errors import NotFound, Unprocessable
+from app.preprocessing.columns import RowSource
+from app.preprocessing.prepare import Prepared, prepare, target_names
+from app.preprocessing.split import TRAIN, VALIDATION
+from app.recipes.catalog import find_recipe
+from app.recipes.estimate import Estimate, estimate_job
+from app.recipes.recipe import Recipe
+from app.recipes.request import JobRequest, plain
+from app.recipes.roles import resolve_columns
+from app.recipes.sampling import sample
+from app.recipes.splitting import given_splits, resolve_split
+from app.recipes.tabular_params import category_min_count, training_defaults
+from app.recipes.targets import TargetFacts, read_target
+from app.recipes.training import Facts, resolve_training
+from app.recipes.validate import parse_part
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a submission becomes: `resolved` is complete plain JSON, the trainer has no defaults of its own."""
+
+    resolved: dict[str, Any]
+    warnings: list[dict[str, Any]]
+    estimate: Estimate
+
+
+def resolve(request: JobRequest, data: Mapping[str, RowSource]) -> Resolution:
+    """Return the complete job for `request` on `data` (by role: "all", or "train" and perhaps "validation", "test").
+
+    Raises Unprocessable that names the field and the choices there are.
+    """
+    recipe = _recipe(request)
+    params = resolve_params(recipe, request)
+    official = given_splits(data)
+    roles = resolve_columns(request.columns, recipe, data)
+    targets = target_names(roles)
+    clean = plain(request.preprocessing.clean)
+    facts = read_target(recipe.task, targets, data, clean)
+    split = resolve_split(request.preprocessing.split, roles, recipe.task, facts, data)
+    rows = _training_rows(facts, split, official)
+    defaults = training_defaults(params["architecture"], recipe.task, rows)
+    preprocessing = {
+        "clean": clean,
+        "split": split,
+        "numbers": _numbers(request, defaults),
+        "categories": _categories(request, rows),
+    }
+    resolved: dict[str, Any] = {
+        "recipe": recipe.name,
+        "task": recipe.task,
+        "multilabel": recipe.task == "classification" and len(targets) > 1,
+        "columns": roles,
+        "preprocessing": preprocessing,
+        "params": params,
+        "training": {"class_weight": None},
+    }
+    sampled, stride = sample(data, len(roles["input"]) + len(targets))
+    prepared = prepare(resolved, sampled)
+    has_validation = VALIDATION in prepared.splits and len(prepared.splits[VALIDATION]) > 0
+    training, warnings = resolve_training(
+        request.training,
+        defaults,
+        Facts(
+            task=recipe.task,
+            multilabel=resolved["multilabel"],
+            labels=facts.labels,
+            rows=len(prepared.splits[TRAIN]) if stride == 1 else rows,
+            has_validation=has_validation,
+            architecture=params["architecture"],
+        ),
+    )
+    resolved["training"] = training
+    estimate = estimate_job(resolved, prepared, stride)
+    return Resolution(resolved, [*_notes(prepared), *prepared.warnings, *warnings], estimate)
+
+
+def resolve_params(recipe: Recipe, request: JobRequest) -> dict[str, Any]:
+    """Return `params` with every field set; dropout of `training.regularization` goes before the architecture's."""
+    asked: dict[str, Any] = dict(request.params)
+    architecture = asked.get("architecture")
+    if isinstance(architecture, dict) and "type" not in architecture:
+        asked["architecture"] = {**architecture, "type": recipe.architectures[0]}
+    params = plain(parse_part(recipe.params_model, asked, "params"))
+    architecture = params["architecture"]
+    if architecture["type"] == "mlp":
+        named = request.params.get("architecture")
+        named = named if isinstance(named, dict) else {}
+        if architecture["units"] is None:
+            architecture["units"] = [architecture["width"]] * architecture["num_layers"]
+        elif "width" in named or "num_layers" in named:
+            raise Unprocessable(
+                "params.architecture.units: units says every layer; leave num_layers and width out.",
+                param="params.architecture.units",
+            )
+        if request.training.regularization.dropout is not None:
+            architecture["dropout"] = request.training.regularization.dropout
+    return params
+
+
+def _recipe(request: JobRequest) -> Recipe:
+    try:
+        return find_recipe(request.recipe)
+    except NotFound as error:
+        raise Unprocessable(error.message, code="recipe_unknown", param="recipe") from error
+
+
+def _training_rows(facts: TargetFacts, split: Mapping[str, Any], official: set[str]) -> int:
+    """About how many rows the training split will have, before duplicates go."""
+    shares = {name: split[name] for name in ("train", "validation", "test") if name == TRAIN or name not in official}
+    return max(1, round(facts.rows * float(split[TRAIN]) / float(sum(shares.values()))))
+
+
+def _numbers(request: JobRequest, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    scaling = request.preprocessing.numbers.scaling
+    return {"scaling": defaults["scaling"] if scaling == "auto" else scaling}
+
+
+def _categories(request: JobRequest, rows: int) -> dict[str, Any]:
+    asked = request.preprocessing.categories
+    return {"min_count": asked.min_count or category_min_count(rows), "max_size": asked.max_size}
+
+
+def _notes(prepared: Prepared) -> list[dict[str, Any]]:
+    return [{"code": "rows_removed", "column": None, "message": note, "figures": {}} for note in prepared.notes]

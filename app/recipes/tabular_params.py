@@ -1,0 +1,98 @@
+"""`params` of the tabular recipes, and the defaults that the number of rows decides."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from app.recipes.request import Request
+
+Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "selu", "leaky_relu", "softplus", "sigmoid"]
+Units = Annotated[int, Field(ge=1, le=8192)]
+
+
+class NumberEmbeddings(Request):
+    """How a number enters the network (Gorishniy, Rubachev, Babenko 2022)."""
+
+    type: Literal["none", "piecewise-linear", "periodic"] = "piecewise-linear"
+    bins: int = Field(48, ge=2, le=256, description="Bins of a column, at its quantiles (piecewise-linear).")
+    width: int = Field(16, ge=1, le=256, description="Values that stand for one number.")
+    frequencies: int = Field(24, ge=1, le=256, description="Waves of a column (periodic).")
+    sigma: float = Field(0.1, gt=0, le=100, description="Deviation of the first frequencies (periodic).")
+
+
+class CategoryEmbeddings(Request):
+    """How a category enters the network."""
+
+    type: Literal["one-hot", "embedding"] = "one-hot"
+    width: int = Field(8, ge=1, le=256, description="Values that stand for one category (embedding).")
+
+
+class Mlp(Request):
+    """A dense network, with `members` of them side by side that share their kernels (TabM, Gorishniy et al. 2024)."""
+
+    type: Literal["mlp"] = "mlp"
+    units: list[Units] | None = Field(
+        None, min_length=1, max_length=32, description="Units of each dense layer; instead of num_layers and width."
+    )
+    num_layers: int = Field(3, ge=1, le=32, description="Dense layers of `width` units.")
+    width: int = Field(256, ge=1, le=8192, description="Units of each dense layer.")
+    activation: Activation = "relu"
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of units that are left out in each training step.")
+    normalization: Literal["none", "batch", "layer"] = "none"
+    residual: bool = Field(False, description="Add a layer's input to its output, where both are as wide.")
+    members: int = Field(16, ge=1, le=64, description="Networks whose answers are averaged.")
+    number_embeddings: NumberEmbeddings = Field(default_factory=NumberEmbeddings)
+    category_embeddings: CategoryEmbeddings = Field(default_factory=CategoryEmbeddings)
+
+
+class LayerConfig(Request):
+    """One Keras layer: its class and its own configuration, from the allow-list."""
+
+    class_name: str = Field(max_length=64)
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class Layers(Request):
+    """A list of Keras layers, one after the other, as written."""
+
+    type: Literal["layers"]
+    layers: list[LayerConfig] = Field(min_length=1, max_length=100)
+
+
+class TabularParams(Request):
+    """Parameters of `tabular-classification` and `tabular-regression`."""
+
+    architecture: Annotated[Mlp | Layers, Field(discriminator="type")] = Field(default_factory=Mlp)
+
+
+def training_defaults(architecture: dict[str, Any], task: str, rows: int) -> dict[str, Any]:
+    """Return what `training` is where the request is silent, by architecture, task and training rows.
+
+    Keys: epochs, batch_size, optimizer (name, learning_rate, weight_decay, …), schedule, patience (epochs; None: no
+    early stopping), scaling (of numbers).
+    """
+    del task
+    if architecture["type"] == "layers":
+        # A written list of layers is trained as its author would in Keras, but for the numbers' scale.
+        return {
+            "epochs": 20,
+            "batch_size": 32,
+            "optimizer": {"name": "adam", "learning_rate": 1e-3},
+            "schedule": {"name": "constant"},
+            "patience": None,
+            "scaling": "standard",
+        }
+    batch_size = 32 if rows < 1000 else 128 if rows < 10_000 else 256 if rows < 100_000 else 1024
+    return {
+        "epochs": 100,
+        "batch_size": batch_size,
+        "optimizer": {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 3e-4},
+        "schedule": {"name": "constant"},
+        "patience": 16,
+        "scaling": "quantile",
+    }
+
+
+def category_min_count(rows: int) -> int:
+    """Return how many training rows a category's value needs, by the number of rows."""
+    return max(1, min(10, rows // 2000))
