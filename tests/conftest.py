@@ -7,6 +7,8 @@ import pytest
 
 from app.core.settings import Settings
 
+pytest_plugins = ("tests.servers",)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
