@@ -1,0 +1,82 @@
+"""The bundle of a finished model: written, sealed, and checked against the model it came from."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import orjson
+
+from app.models.bundle import write_bundle
+from app.preprocessing.prepare import Prepared, Split
+from workers.recipes.built import Built
+from workers.recipes.registry import BUILDERS
+from workers.trainer.feed import Rows
+from workers.trainer.forward import Forward
+from workers.trainer.onnx_export import OUTPUT, export_onnx
+from workers.trainer.order import Order
+from workers.trainer.parity import ROWS, check_bundle
+from workers.trainer.problem import Problem, known_rows
+
+
+def serving_model_of(order: Order, prepared: Prepared, built: Built, precision: str) -> Any:
+    """Return the model that is served, in float32: rebuilt with the trained weights where training was not."""
+    if precision == "float32":
+        return built.serving_model
+    keras.mixed_precision.set_global_policy("float32")
+    rebuilt = BUILDERS[order.recipe](order.resolved, prepared)
+    rebuilt.serving_model.set_weights(built.serving_model.get_weights())
+    return rebuilt.serving_model
+
+
+def write_model(
+    order: Order,
+    problem: Problem,
+    model: Any,
+    metrics: dict[str, Any],
+    fingerprint: dict[str, Any],
+) -> Path:
+    """Write the bundle into the attempt's folder and return where."""
+    folder = order.output / "bundle"
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder / "model.keras")
+    export_onnx(model, folder / "model.onnx")
+    preprocessing = problem.preprocessing
+    (folder / "preprocessing.json").write_bytes(orjson.dumps(preprocessing.to_json(), option=orjson.OPT_SERIALIZE_NUMPY))
+    write_bundle(
+        folder,
+        {
+            "recipe": order.recipe,
+            "task": "regression" if problem.task == "regression" else "classification",
+            "job": order.job,
+            "dataset": order.dataset,
+            "signature": {
+                "inputs": [
+                    {"name": spec.name, "dtype": spec.dtype, "shape": [-1, *spec.shape]}
+                    for spec in preprocessing.inputs
+                ],
+                "outputs": [{"name": OUTPUT, "dtype": "float32", "shape": [-1, problem.outputs]}],
+            },
+            "instance": {"columns": preprocessing.instance_columns, "bare": preprocessing.bare},
+            "labels": problem.labels,
+            "multilabel": problem.task == "multilabel",
+            "metrics": metrics,
+            "parameters": int(model.count_params()),
+            "fingerprint": fingerprint,
+        },
+    )
+    return folder
+
+
+def check_model(folder: Path, problem: Problem, prepared: Prepared, forward: Forward) -> None:
+    """Compare the bundle with the model on rows of the test split (or of another, where there is none)."""
+    splits = [prepared.splits.get(name) for name in ("test", "validation", "train")]
+    split = next(split for split in splits if split is not None and len(split.rows))
+    rows, raw = _first_rows(split, problem)
+    check_bundle(folder, problem, raw, forward.answers(rows))
+
+
+def _first_rows(split: Split, problem: Problem) -> tuple[Rows, dict[str, Any]]:
+    known = np.flatnonzero(known_rows(split, problem.task))
+    index = (known if len(known) else np.arange(len(split.rows)))[:ROWS]
+    return Rows(split.inputs, split.target).take(index), {name: column[index] for name, column in split.raw.items()}

@@ -1,0 +1,54 @@
+"""The finished side of a model: answers and losses of many rows, in inference mode."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from workers.trainer.feed import Rows
+from workers.trainer.losses import Objective
+
+# Answers of a piece: 16 MB at 4 bytes a number, a few such tensors at a time.
+PIECE_NUMBERS = 1 << 22
+MOST_ROWS = 8192
+
+
+class Forward:
+    """Runs a serving model over rows in large pieces; one function for any number of rows."""
+
+    def __init__(self, serving_model: Any, objective: Objective, members: int) -> None:
+        widest = max([int(np.prod([d or 1 for d in layer.output.shape[1:]])) for layer in _layers(serving_model)] or [1])
+        self._piece = int(np.clip(PIECE_NUMBERS // max(widest * members, 1), 32, MOST_ROWS))
+        self._answer = tf.function(
+            lambda inputs: tf.cast(serving_model(inputs, training=False), tf.float32),
+            autograph=False,
+            reduce_retracing=True,
+        )
+        self._losses = tf.function(
+            lambda target, outputs: objective.rows(target, outputs, from_logits=False, smooth=False),
+            autograph=False,
+            reduce_retracing=True,
+        )
+
+    def answers(self, rows: Rows) -> NDArray[np.float32]:
+        """Return the serving model's output for every row, (N, …) float32."""
+        pieces = [self._answer(piece.inputs).numpy() for piece in self._pieces(rows)]
+        return np.concatenate(pieces)
+
+    def loss(self, rows: Rows, answers: NDArray[np.float32]) -> float:
+        """Return the loss of answers, averaged over the weights of the rows."""
+        losses = self._losses(tf.constant(rows.target), tf.constant(answers)).numpy().astype(np.float64)
+        return float(np.average(losses, weights=rows.weight)) if rows.weight is not None else float(losses.mean())
+
+    def _pieces(self, rows: Rows) -> list[Rows]:
+        return [rows.take(slice(start, start + self._piece)) for start in range(0, len(rows), self._piece)]
+
+
+def _layers(model: Any) -> list[Any]:
+    found = []
+    for layer in model.layers:
+        shape = getattr(getattr(layer, "output", None), "shape", None)
+        if shape is not None:
+            found.append(layer)
+    return found

@@ -1,0 +1,65 @@
+"""Optimizers by name, from the resolved request."""
+
+from typing import Any
+
+import keras
+
+_CLASSES: dict[str, Any] = {
+    "sgd": keras.optimizers.SGD,
+    "adagrad": keras.optimizers.Adagrad,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "adadelta": keras.optimizers.Adadelta,
+    "adamax": keras.optimizers.Adamax,
+    "nadam": keras.optimizers.Nadam,
+    "lion": keras.optimizers.Lion,
+    "adafactor": keras.optimizers.Adafactor,
+    "ftrl": keras.optimizers.Ftrl,
+    "lamb": keras.optimizers.Lamb,
+    "muon": keras.optimizers.Muon,
+}
+_EVERY = {"learning_rate", "weight_decay", "clipnorm", "global_clipnorm", "clipvalue"}
+_OWN: dict[str, set[str]] = {
+    "sgd": {"momentum", "nesterov"},
+    "adagrad": {"epsilon", "initial_accumulator_value"},
+    "rmsprop": {"rho", "momentum", "epsilon", "centered"},
+    "adam": {"beta_1", "beta_2", "epsilon", "amsgrad"},
+    "adamw": {"beta_1", "beta_2", "epsilon", "amsgrad"},
+    "adadelta": {"rho", "epsilon"},
+    "adamax": {"beta_1", "beta_2", "epsilon"},
+    "nadam": {"beta_1", "beta_2", "epsilon"},
+    "lion": {"beta_1", "beta_2"},
+    "adafactor": set(),
+    "ftrl": {"initial_accumulator_value"},
+    "lamb": {"beta_1", "beta_2", "epsilon"},
+    "muon": {"momentum", "nesterov", "beta_1", "beta_2", "epsilon"},
+}
+# Muon calls its own first and second moments' decays so; the request has one name for each idea.
+_MUON_NAMES = {"beta_1": "adam_beta_1", "beta_2": "adam_beta_2"}
+# Pulling a bias, a scale or a shift of a normalisation towards zero regularises nothing (Loshchilov & Hutter's
+# experiments and later practice leave them out).
+_NOT_DECAYED = ["bias", "gamma", "beta", "inner_scale", "outer_scale"]
+
+
+def build_optimizer(config: dict[str, Any], variables: list[Any]) -> Any:
+    """Build the optimizer of a resolved `training.optimizer` for `variables`.
+
+    Raises ValueError for a name that there is not, or for a field that the optimizer has not.
+    """
+    name = str(config["name"])
+    if name not in _CLASSES:
+        raise ValueError(f"training.optimizer.name: there is no {name!r}")
+    given = {key: value for key, value in config.items() if key != "name" and value is not None}
+    ema_momentum = given.pop("ema_momentum", None)
+    if unknown := sorted(set(given) - _EVERY - _OWN[name]):
+        raise ValueError(f"training.optimizer: {name} has no {', '.join(unknown)}")
+    if name == "muon":
+        given = {_MUON_NAMES.get(key, key): value for key, value in given.items()}
+    if ema_momentum is not None:
+        given |= {"use_ema": True, "ema_momentum": float(ema_momentum)}
+    optimizer = _CLASSES[name](**given)
+    if given.get("weight_decay"):
+        optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
+    optimizer.build(variables)
+    return optimizer
