@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from app.core.errors import TrainyardError
+from app.core.errors import DeadlineExceeded, TrainyardError
 from app.core.settings import Settings
 from app.inference.batcher import Limits
 from app.inference.cache import LoadedModel, ModelCache
@@ -90,9 +90,13 @@ class InferenceService:
     async def get(self, project: str, name: str, selector: Selector, timeout_seconds: float) -> LoadedModel:
         """Return a loaded model by ref.
 
-        Raises NotFound, Overloaded when it cannot be loaded, TimeoutError when not in time.
+        Raises NotFound, Overloaded when it cannot be loaded, DeadlineExceeded when not in time.
         """
-        return await self.cache.get(await self.find(project, name, selector), timeout_seconds)
+        entry = await self.find(project, name, selector)
+        try:
+            return await self.cache.get(entry, timeout_seconds)
+        except TimeoutError:
+            raise DeadlineExceeded("The model was not loaded in time.") from None
 
     async def refresh(self) -> None:
         """Read the catalogue if its counter has changed; callers at the same time share one read.

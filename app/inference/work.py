@@ -75,6 +75,12 @@ class Encoder:
         # The head and tail never change: only the predictions are encoded for a request.
         self._tail = b',"model":' + orjson.dumps({"name": name, "version": version}) + b"}"
 
+    def empty(self, form: Form) -> bytes:
+        """Return the body for a request without instances."""
+        if form is Form.NATIVE:
+            return b'{"predictions":[]' + self._tail
+        return b'{"predictions":[]}' if form is Form.TF_ROWS else b'{"outputs":[]}'
+
     def encode(self, batch: list[Work], outputs: Any) -> list[bytes]:
         """Return the body of each work of a batch from all their outputs, in order."""
         predictor = self.predictor
