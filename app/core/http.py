@@ -157,7 +157,9 @@ def validation_error(error: RequestValidationError) -> TrainyardError:
 
 
 def _finding(item: Any) -> dict[str, Any]:
-    where = [str(part) for part in item["loc"] if part not in ("body", "query", "path", "header")]
+    # Only the first part says where a field is sent; a field itself may be called `header`.
+    place, *rest = item["loc"] or ("body",)
+    where = [str(part) for part in (rest if place in ("body", "query", "path", "header") else item["loc"])]
     param = ".".join(where) or None
     name = param or "The body"
     kind = item["type"]
