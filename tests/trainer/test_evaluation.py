@@ -26,8 +26,10 @@ def test_figures_of_classes_are_those_of_scikit_learn(classes: int) -> None:
     found = evaluate(Answers("classification", given, truth, truth, list(range(classes))), "test", seed=1)
     answer = given.argmax(axis=1)
     precision, recall, f1, support = sk.precision_recall_fscore_support(truth, answer, zero_division=0)
-    area = sk.roc_auc_score(truth, given[:, 1]) if classes == 2 else sk.roc_auc_score(
-        truth, given / given.sum(axis=1, keepdims=True), multi_class="ovr", average="macro"
+    area = (
+        sk.roc_auc_score(truth, given[:, 1])
+        if classes == 2
+        else sk.roc_auc_score(truth, given / given.sum(axis=1, keepdims=True), multi_class="ovr", average="macro")
     )
     expected = {
         "accuracy": sk.accuracy_score(truth, answer),

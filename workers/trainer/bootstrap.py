@@ -97,6 +97,6 @@ def resample_area(rng: Rng, positive_N: NDArray[np.bool_], score_N: Floats, clas
         below = np.cumsum(negative, axis=1) - 0.5 * negative
         pairs = positive.sum(axis=1) * negative.sum(axis=1)
         wins = (positive * below).sum(axis=1)
-        return np.divide(wins, pairs, out=np.full(len(index), np.nan), where=pairs > 0)
+        return np.asarray(np.divide(wins, pairs, out=np.full(len(index), np.nan), where=pairs > 0))
 
     return resample_rows(rng, len(score_N), 4 * classes, areas)

@@ -49,7 +49,7 @@ def choose_precision(wish: str, reports: Reports) -> str:
     return policy
 
 
-def fingerprint(threads: int, execution: str, precision: str) -> dict[str, Any]:
+def fingerprint(threads: int, precision: str) -> dict[str, Any]:
     """Return what the bits of a run depend on, besides the order and the data."""
     gpus = tf.config.list_physical_devices("GPU")
     return {
@@ -59,11 +59,11 @@ def fingerprint(threads: int, execution: str, precision: str) -> dict[str, Any]:
         "keras": keras.__version__,
         "numpy": np.__version__,
         "machine": platform.machine(),
-        "devices": [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus] or ["CPU"],
+        "devices": [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+        or ["CPU"],
         "threads": tf.config.threading.get_intra_op_parallelism_threads() or threads,
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0",
         "deterministic": True,
-        "execution": execution,
         "precision": precision,
     }
 

@@ -18,7 +18,6 @@ from workers.trainer.figures import (
     class_counts,
     confusion_matrix,
     is_class,
-    macro_area,
     precision_recall_f1,
     ranked_classes,
     row_log_losses,
@@ -92,7 +91,7 @@ def _of_values(answers: Answers, seed: int) -> tuple[dict[str, float], dict[str,
         drawn = centred[index]
         spread = (drawn**2).mean(axis=1).sum(axis=1) - (drawn.mean(axis=1) ** 2).sum(axis=1)
         residual = square_N[index].mean(axis=1) * truth.shape[1]
-        return 1.0 - np.divide(residual, spread, out=np.full(len(index), np.nan), where=spread > 0)
+        return np.asarray(1.0 - np.divide(residual, spread, out=np.full(len(index), np.nan), where=spread > 0))
 
     samples["r2"] = _resample(seed, len(truth), 2 * truth.shape[1], r2)
     return figures, {name: interval_of(sample) for name, sample in samples.items()}
@@ -109,9 +108,7 @@ def _of_classes(answers: Answers, seed: int) -> tuple[dict[str, float], dict[str
     else:
         samples |= _resample_labels(truth >= 0.5, given >= 0.5, seed)
     columns = ranked_classes(given, task)
-    areas = [
-        bootstrap.resample_area(_rng(seed), is_class(truth, c, task), given[:, c], len(columns)) for c in columns
-    ]
+    areas = [bootstrap.resample_area(_rng(seed), is_class(truth, c, task), given[:, c], len(columns)) for c in columns]
     defined = np.isfinite(areas)
     counts = defined.sum(axis=0)
     total = np.where(defined, areas, 0.0).sum(axis=0)

@@ -42,7 +42,9 @@ def write_model(
     model.save(folder / "model.keras")
     export_onnx(model, folder / "model.onnx")
     preprocessing = problem.preprocessing
-    (folder / "preprocessing.json").write_bytes(orjson.dumps(preprocessing.to_json(), option=orjson.OPT_SERIALIZE_NUMPY))
+    (folder / "preprocessing.json").write_bytes(
+        orjson.dumps(preprocessing.to_json(), option=orjson.OPT_SERIALIZE_NUMPY)
+    )
     write_bundle(
         folder,
         {

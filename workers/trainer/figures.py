@@ -1,4 +1,4 @@
-# ruff: noqa: N803, N806 — names end in their shape (see the key below)
+# ruff: noqa: N803 — names end in their shape (see the key below)
 """Figures of quality, each a pure function of truth and answer; the definitions are scikit-learn's.
 
 Shapes: N rows, C classes or labels, V values.
@@ -47,8 +47,10 @@ def class_counts(truth: NDArray[Any], chances_NC: Floats, task: Task) -> tuple[F
 def row_hits(truth: NDArray[Any], chances_NC: Floats, task: Task) -> Floats:
     """Return (N,) 1 where the answer is right (for several labels: all of them), else 0."""
     if task == "multilabel":
-        return ((chances_NC >= THRESHOLD) == (truth >= THRESHOLD)).all(axis=1).astype(np.float64)
-    return (chances_NC.argmax(axis=1) == truth).astype(np.float64)
+        right = ((chances_NC >= THRESHOLD) == (truth >= THRESHOLD)).all(axis=1)
+    else:
+        right = chances_NC.argmax(axis=1) == truth
+    return np.asarray(right, np.float64)
 
 
 def row_log_losses(truth: NDArray[Any], chances_NC: Floats, task: Task) -> Floats:

@@ -24,7 +24,7 @@ from workers.trainer.state import ModelState, named_best, unnamed
 from workers.trainer.stopping import Stopper
 
 StopReason = Literal["completed", "early_stopping", "time_budget", "cancelled"]
-Stop = Literal["cancelled", "paused", "drained"]
+Stop = Literal["paused", "drained"]
 # Rows that are fed in pieces go to the device at most this many bytes at a time.
 PIECE_BYTES = 256 << 20
 
@@ -255,4 +255,3 @@ class Fit:
         self.history = list(state["history"])
         self.position = Position(int(state["epoch"]), int(state["step"]), arrays["sums"])
         self._seconds_before = max(self._seconds_before, float(state["trained_seconds"]))
-

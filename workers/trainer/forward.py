@@ -18,7 +18,9 @@ class Forward:
     """Runs a serving model over rows in large pieces; one function for any number of rows."""
 
     def __init__(self, serving_model: Any, objective: Objective, members: int) -> None:
-        widest = max([int(np.prod([d or 1 for d in layer.output.shape[1:]])) for layer in _layers(serving_model)] or [1])
+        widest = max(
+            [int(np.prod([d or 1 for d in layer.output.shape[1:]])) for layer in _layers(serving_model)] or [1]
+        )
         self._piece = int(np.clip(PIECE_NUMBERS // max(widest * members, 1), 32, MOST_ROWS))
         self._answer = tf.function(
             lambda inputs: tf.cast(serving_model(inputs, training=False), tf.float32),

@@ -117,6 +117,7 @@ def prepare_job(order: Order, reports: Reports, control: Control, execution: Exe
     training = order.training
     device.set_up(order.threads, order.seed)
     precision = device.choose_precision(training["precision"], reports)
+    reports.send("started", fingerprint=device.fingerprint(order.threads, precision))
     prepared = prepare(order.resolved, {role: StoredDataset.open(path) for role, path in order.datasets.items()})
     problem = state_problem(prepared)
     if prepared.warnings:
@@ -128,8 +129,7 @@ def prepare_job(order: Order, reports: Reports, control: Control, execution: Exe
     )
     optimizer = build_optimizer(training["optimizer"], built.training_model.trainable_variables)
     plan = plan_loop(training, problem, built, execution)
-    fingerprint = device.fingerprint(order.threads, plan.execution, precision)
-    reports.send("started", fingerprint=fingerprint)
+    fingerprint = device.fingerprint(order.threads, precision) | {"execution": plan.execution}
     if precision == "mixed_float16":
         optimizer = device.scale_losses(optimizer, built.training_model.trainable_variables)
     forward = Forward(built.serving_model, objective, built.members)
@@ -148,7 +148,7 @@ def prepare_job(order: Order, reports: Reports, control: Control, execution: Exe
             float(regularization["l2"]),
         ),
         plan=plan,
-        schedule=build_schedule(training["schedule"], plan.steps_per_epoch * int(training["epochs"]), plan.steps_per_epoch),
+        schedule=build_schedule(training["schedule"], int(training["epochs"]), plan.steps_per_epoch),
         forward=forward,
         figures=EpochFigures(problem, forward, list(training["metrics"])),
         reports=reports,

@@ -1,4 +1,3 @@
-# ruff: noqa: N803, N806 — names end in their shape (see the key below)
 """The training function: many updates in one execution.
 
 A step is one update of the weights: a group of up to G = batch_size · gradient_accumulation_steps
@@ -77,13 +76,11 @@ class TrainingFunction:
         self._run = tf.function(self._steps, jit_compile=compiled, autograph=False, reduce_retracing=not compiled)
         self._run_last = tf.function(self._last_step, jit_compile=True, autograph=False) if compiled else None
 
-    def __call__(
-        self, data: tuple[Any, Any, Any], order: Any, rates: Any, first: int, count: int, sums: Any
-    ) -> Any:
+    def __call__(self, data: tuple[Any, Any, Any], order: Any, rates: Any, first: int, count: int, sums: Any) -> Any:
         """Run `count` updates from `first` on and return the sums, (S,) float64, added to `sums`.
 
-        `data`: (inputs, target, weight or None) as tensors; `order`: (N,) int64, which rows in which order; `rates`: the
-        learning rate of each update of the order.
+        `data`: (inputs, target, weight or None) as tensors; `order`: (N,) int64, which rows in which order;
+        `rates`: the learning rate of each update of the order.
         """
         full = self.plan.rows // self.plan.group
         last = first + count

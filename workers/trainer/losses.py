@@ -1,4 +1,4 @@
-# ruff: noqa: N803, N806 — names end in their shape (see the key below)
+# ruff: noqa: N803 — names end in their shape (see the key below)
 """Losses, one number a row, in TensorFlow.
 
 Shapes: B rows of a batch, K members, C classes or labels; outputs are (B, C) or (B, K, C).

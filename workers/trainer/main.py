@@ -55,7 +55,7 @@ def _run(order: Order, reports: Reports, control: Control) -> None:
     request = control.request
     if ended == "cancelled" and (request is None or request.keep == "none"):
         reports.send("stopped", reason="cancelled", trained_seconds=job.fit.trained_seconds)
-    elif ended in ("paused", "drained"):
+    elif ended == "paused" or ended == "drained":
         reports.send("stopped", reason=ended, trained_seconds=job.fit.trained_seconds)
     else:
         job.finish(ended)

@@ -28,7 +28,7 @@ class Order:
     threads: int
     trained_seconds: float
     checkpoint_seconds: float
-    dataset: Any
+    dataset: str | dict[str, str] | None
 
     @property
     def training(self) -> dict[str, Any]:
@@ -61,5 +61,10 @@ def parse_order(content: dict[str, Any]) -> Order:
         threads=max(1, int(content.get("threads", 1))),
         trained_seconds=float(content.get("trained_seconds", 0.0)),
         checkpoint_seconds=float(content.get("checkpoint_seconds", 60.0)),
-        dataset=content.get("dataset"),
+        dataset=_dataset(content.get("dataset_ids") or {}),
     )
+
+
+def _dataset(ids: dict[str, str]) -> str | dict[str, str] | None:
+    """The one data set's id, or the ids by role."""
+    return ids.get("all", ids) or None

@@ -1,5 +1,6 @@
 """Does the bundle, opened as the API opens it, say what the trainer's model says? (DESIGN.md §4, API.md §6)"""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def _json_values(values: NDArray[Any], type_: str) -> list[Any]:
         plain: list[Any] = values.tolist()
         return plain
     present = np.isfinite(values.astype(np.float64))
-    convert = {"boolean": bool, "integer": _whole, "datetime": _instant}.get(type_, float)
+    convert = _CONVERT.get(type_, float)
     return [convert(value) if known else None for value, known in zip(values.tolist(), present, strict=True)]
 
 
@@ -64,9 +65,13 @@ def _instant(seconds: float) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
+_CONVERT: dict[str, Callable[[float], Any]] = {"boolean": bool, "integer": _whole, "datetime": _instant}
+
+
 def _compare(found: NDArray[Any], wanted: NDArray[Any], problem: Problem, how: str) -> None:
     if found.shape != wanted.shape:
-        raise TrainingFailed("export_mismatch", f"The exported model gives the shape {found.shape}, not {wanted.shape}.")
+        message = f"The exported model gives the shape {found.shape}, not {wanted.shape}."
+        raise TrainingFailed("export_mismatch", message)
     difference = np.abs(found.astype(np.float64) - wanted.astype(np.float64))
     if problem.task == "regression":
         # Relative to a value, and to the target's own deviation where the value is near zero.

@@ -49,8 +49,9 @@ class Schedule:
         return np.ones_like(after)
 
 
-def build_schedule(config: dict[str, Any], total: int, steps_per_epoch: int) -> Schedule:
-    """Bind a resolved `training.schedule`, with every field that its kind has, to a job of `total` updates."""
+def build_schedule(config: dict[str, Any], epochs: int, steps_per_epoch: int) -> Schedule:
+    """Bind a resolved `training.schedule`, with every field that its kind has, to the updates of a job."""
+    total = epochs * steps_per_epoch
     warmup_steps = config.get("warmup_steps")
     warmup = float(config.get("warmup_ratio") or 0.0) * total if warmup_steps is None else warmup_steps
     return Schedule(
