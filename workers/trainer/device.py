@@ -51,7 +51,7 @@ def choose_precision(wish: str, reports: Reports) -> str:
 
 def fingerprint(threads: int, precision: str) -> dict[str, Any]:
     """Return what the bits of a run depend on, besides the order and the data."""
-    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     return {
         "release": RELEASE,
         "python": platform.python_version(),
@@ -59,8 +59,7 @@ def fingerprint(threads: int, precision: str) -> dict[str, Any]:
         "keras": keras.__version__,
         "numpy": np.__version__,
         "machine": platform.machine(),
-        "devices": [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
-        or ["CPU"],
+        "devices": [found.get("device_name", "GPU") for found in details] or ["CPU"],
         "threads": tf.config.threading.get_intra_op_parallelism_threads() or threads,
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0",
         "deterministic": True,

@@ -42,9 +42,8 @@ def write_model(
     model.save(folder / "model.keras")
     export_onnx(model, folder / "model.onnx")
     preprocessing = problem.preprocessing
-    (folder / "preprocessing.json").write_bytes(
-        orjson.dumps(preprocessing.to_json(), option=orjson.OPT_SERIALIZE_NUMPY)
-    )
+    fitted = orjson.dumps(preprocessing.to_json(), option=orjson.OPT_SERIALIZE_NUMPY)
+    (folder / "preprocessing.json").write_bytes(fitted)
     write_bundle(
         folder,
         {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from workers.trainer.feed import Rows
 from workers.trainer.losses import Objective
 
-# Answers of a piece: 16 MB at 4 bytes a number, a few such tensors at a time.
+# Of the widest layer: 16 MB at 4 bytes a number; a few such tensors live at a time.
 PIECE_NUMBERS = 1 << 22
 MOST_ROWS = 8192
 
@@ -17,11 +17,8 @@ MOST_ROWS = 8192
 class Forward:
     """Runs a serving model over rows in large pieces; one function for any number of rows."""
 
-    def __init__(self, serving_model: Any, objective: Objective, members: int) -> None:
-        widest = max(
-            [int(np.prod([d or 1 for d in layer.output.shape[1:]])) for layer in _layers(serving_model)] or [1]
-        )
-        self._piece = int(np.clip(PIECE_NUMBERS // max(widest * members, 1), 32, MOST_ROWS))
+    def __init__(self, serving_model: Any, objective: Objective) -> None:
+        self._piece = int(np.clip(PIECE_NUMBERS // _widest(serving_model), 32, MOST_ROWS))
         self._answer = tf.function(
             lambda inputs: tf.cast(serving_model(inputs, training=False), tf.float32),
             autograph=False,
@@ -47,10 +44,7 @@ class Forward:
         return [rows.take(slice(start, start + self._piece)) for start in range(0, len(rows), self._piece)]
 
 
-def _layers(model: Any) -> list[Any]:
-    found = []
-    for layer in model.layers:
-        shape = getattr(getattr(layer, "output", None), "shape", None)
-        if shape is not None:
-            found.append(layer)
-    return found
+def _widest(model: Any) -> int:
+    """Return the most numbers that a layer gives for a row; at least 1."""
+    shapes = [getattr(getattr(layer, "output", None), "shape", ()) for layer in model.layers]
+    return max([1, *(int(np.prod([length or 1 for length in shape[1:]])) for shape in shapes)])

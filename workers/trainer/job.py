@@ -63,7 +63,7 @@ class Job:
             self.fit.tools.state.use_averages()
         trained_seconds = self.fit.trained_seconds
         model = serving_model_of(self.order, self.prepared, self.built, self.precision)
-        forward = Forward(model, self.objective, self.built.members)
+        forward = Forward(model, self.objective)
         figures = EpochFigures(self.problem, forward, list(self.order.training["metrics"]))
         train = self.problem.train.sample(LOOK_ROWS, self.order.seed)
         metrics: dict[str, Any] = {"train": finite(figures.of_rows(Rows(train.inputs, train.target)))}
@@ -132,7 +132,7 @@ def prepare_job(order: Order, reports: Reports, control: Control, execution: Exe
     fingerprint = device.fingerprint(order.threads, precision) | {"execution": plan.execution}
     if precision == "mixed_float16":
         optimizer = device.scale_losses(optimizer, built.training_model.trainable_variables)
-    forward = Forward(built.serving_model, objective, built.members)
+    forward = Forward(built.serving_model, objective)
     tools = Tools(
         order=order,
         problem=problem,
