@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from workers.architectures import custom
 from workers.recipes.built import Built
@@ -35,23 +33,6 @@ class TabularInputs:
     cardinalities: tuple[int, ...] = ()
     edges: tuple[tuple[float, ...], ...] = ()
     array: tuple[int, ...] | None = None
-
-
-def place_edges(numbers_NF: NDArray[np.float32], bins: int) -> tuple[tuple[float, ...], ...]:
-    """Return the edges of at most `bins` bins of each column, at its quantiles.
-
-    Gorishniy et al. (2022), section 3.2.1. Edges nearer to each other than a 1000th of the column's range are one;
-    a column with a single value gets one bin around it.
-    """
-    levels = np.linspace(0.0, 1.0, bins + 1)
-    found = []
-    for column in range(numbers_NF.shape[1]):
-        edges = np.unique(np.quantile(numbers_NF[:, column].astype(np.float64), levels))
-        span = float(edges[-1] - edges[0])
-        kept = [float(edges[0])]
-        kept.extend(float(edge) for edge in edges[1:] if edge - kept[-1] >= 1e-3 * span > 0.0)
-        found.append(tuple(kept) if len(kept) > 1 else (kept[0] - 0.5, kept[0] + 0.5))
-    return tuple(found)
 
 
 def build_mlp(architecture: Mapping[str, Any], inputs: TabularInputs, outputs: int, task: Task) -> Built:
