@@ -80,7 +80,7 @@ class KeptChild:
             self._quick_ends = self._quick_ends + 1 if now - self._started_at < STEADY_SECONDS else 0
             pause = min(0.2 * 2**self._quick_ends, MAX_BACKOFF_SECONDS)
             self._start_at = now + pause
-            log.warning("a process ended", extra={"process": self.name, "exit_code": self.exit_code, "again_in": pause})
+            log.warning("a process ended", extra={"child": self.name, "exit_code": self.exit_code, "again_in": pause})
             return True
         if now >= self._start_at:
             self.start()

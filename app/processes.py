@@ -40,6 +40,7 @@ API_STOP_SECONDS = 12.0
 WORKER_STOP_SECONDS = 32.0
 # An API that ends so often in a row, soon after each start, will not come up by trying again.
 GIVE_UP_AFTER = 4
+WORKER = "workers.launcher"
 _LOG_BYTES = 10 << 20
 
 
@@ -61,7 +62,7 @@ def run_worker(settings: Settings) -> int:
     """Become a worker: this process is replaced, so that signals reach the launcher itself."""
     settings.work_dir.mkdir(parents=True, exist_ok=True)
     environment = settings_environment(settings, broker_url(settings))
-    os.execve(sys.executable, [sys.executable, "-m", "workers.launcher"], environment)  # noqa: S606  (no shell)
+    os.execve(sys.executable, [sys.executable, "-m", WORKER], environment)  # noqa: S606  (no shell)
 
 
 def settings_environment(settings: Settings, broker: str) -> dict[str, str]:
@@ -176,7 +177,7 @@ class _Service:
         )
 
     def _make_worker(self, environment: Mapping[str, str], output: "_LogFiles | None") -> KeptChild:
-        command = [sys.executable, "-m", "workers.launcher"]
+        command = [sys.executable, "-m", WORKER]
         return KeptChild("worker", command, environment=environment, output=output and output["worker"])
 
     def run(self) -> int:

@@ -62,7 +62,7 @@ def make_celery(broker_url: str, slots: int) -> Celery:
 def worker_arguments(name: str, slots: int) -> list[str]:
     """Return Celery's command line for a worker; who gossips or mingles needs a broker that answers."""
     return [
-        "worker", "--pool=prefork", f"--concurrency={slots}", f"--hostname={name}",
+        "--quiet", "worker", "--pool=prefork", f"--concurrency={slots}", f"--hostname={name}",
         "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING",
     ]  # fmt: skip
 

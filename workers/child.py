@@ -174,16 +174,20 @@ class Trainer:
         poll.register(self._reports, select.POLLIN)
         poll.register(self.spawner.channel.socket, select.POLLIN)
         while exit_ is None:
-            ready = [fd for fd, _ in poll.poll()]
+            ready = {fd for fd, _ in poll.poll()}
             if self._reports in ready:
+                # The first report may overtake the word that there is a trainer, which its row needs.
+                while self.pid is None and exit_ is None:
+                    exit_ = self._hear()
+                    ready.discard(self.spawner.channel.socket.fileno())
                 for report in lines.read():
                     deliver(report)
                 if lines.ended:
                     poll.unregister(self._reports)
             if self.spawner.channel.socket.fileno() in ready:
                 exit_ = self._hear()
-                while exit_ is None and self.spawner.channel.has_pending:
-                    exit_ = self._hear()
+            while exit_ is None and self.spawner.channel.has_pending:
+                exit_ = self._hear()
         self._finish()
         os.set_blocking(self._reports, False)
         while not lines.ended and (rest := lines.read()):

@@ -46,7 +46,7 @@ MISSING_SLOT_SECONDS = 20.0
 class Launcher:
     """One worker of a host."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pool: str = "workers.pool") -> None:
         self._settings = settings
         self._name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
         self._run_dir = RunDir.make(settings.work_dir, self._name)
@@ -58,7 +58,7 @@ class Launcher:
         self._stopping = threading.Event()
         self._complete_at = time.monotonic()
         environment = {**os.environ, VARIABLE: str(self._run_dir.path), "TRAINYARD_WORKER_NAME": self._name}
-        self._celery = KeptChild("celery", [sys.executable, "-m", "workers.pool"], environment=environment)
+        self._celery = KeptChild("celery", [sys.executable, "-m", pool], environment=environment)
 
     def run(self) -> None:
         """Work until a signal comes, then drain and stop."""

@@ -20,13 +20,12 @@ from types import TracebackType
 
 from app.core.logging import log_context
 from app.core.settings import Settings
-from app.datasets.cache import DatasetCache
 from app.db.engine import Database, DatabaseUnavailable
 from app.jobs import repository as jobs
-from app.storage.blobs import open_blobs
+from app.storage.blobs import BlobStore
 from workers.child import Program
 from workers.rundir import RunDir
-from workers.supervisor import Supervisor
+from workers.supervisor import DataFolders, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +39,21 @@ class _Ring:
 class Slot:
     """The thread that owns a spawner and runs jobs."""
 
-    def __init__(self, settings: Settings, run_dir: RunDir, program: Program | None = None) -> None:
+    def __init__(
+        self, settings: Settings, run_dir: RunDir, blobs: BlobStore, data: DataFolders, program: Program
+    ) -> None:
         self._settings = settings
         self._run_dir = run_dir
         self._worker = settings.worker_name or f"pid-{os.getpid()}"
         self._database = Database(settings.database, pool_size=2)
         self._lease_database = Database(settings.database, pool_size=1)
-        blobs = open_blobs(settings.storage)
         self._supervisor = Supervisor(
             settings,
             self._database,
             self._lease_database,
             blobs,
-            DatasetCache(blobs, settings.work_dir),
-            program or Program(),
+            data,
+            program,
             run_dir.is_draining,
         )
         self._rings: queue.SimpleQueue[_Ring | None] = queue.SimpleQueue()

@@ -8,12 +8,22 @@ from billiard.process import current_process
 from celery.signals import setup_logging, worker_process_init
 
 from app.core.logging import configure_logging
+from app.datasets.cache import DatasetCache
 from app.lifeline import die_with_parent
+from app.storage.blobs import open_blobs
 from workers.celery_app import TASK, app, settings
+from workers.child import Program
 from workers.rundir import RunDir
 from workers.slot import Slot, die_of_a_fault
 
 _slots: list[Slot] = []  # one, made in the pool child
+
+
+def make_slot() -> Slot:
+    """Return the slot of this pool child. Tests put one here whose trainer needs no TensorFlow."""
+    blobs = open_blobs(settings.storage)
+    data = DatasetCache(blobs, settings.work_dir)
+    return Slot(settings, RunDir.of_environment(settings.work_dir), blobs, data, Program())
 
 
 @setup_logging.connect
@@ -27,7 +37,7 @@ def _open_slot(**_: Any) -> None:
     # Ctrl-C in a terminal reaches the whole group; the launcher alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.excepthook = lambda hook: die_of_a_fault(hook.exc_type, hook.exc_value, hook.exc_traceback, hook.thread)
-    slot = Slot(settings, RunDir.of_environment(settings.work_dir))
+    slot = make_slot()
     slot.start()
     _slots.append(slot)
 
