@@ -1,11 +1,13 @@
 """What a job will cost, by arithmetic: parameters exactly, time and memory roughly."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from app.preprocessing.prepare import Prepared
 from app.preprocessing.split import TRAIN
 from app.preprocessing.tabular import TabularPreprocessing
+from app.recipes.layers import LayersTask, fit_layers
 
 # Two cores of 2020s hardware in float32, forward and backward, as measured on dense layers of 64 to
 # 512 units: 5 to 30 billion operations a second. The estimate is an order of magnitude, and says so.
@@ -13,6 +15,15 @@ OPERATIONS_PER_SECOND = 10e9
 SECONDS_PER_STEP = 150e-6
 SECONDS_OF_START = 4.0
 MEMORY_OF_TRAINER_BYTES = 700 * 2**20
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Parameters of a network; multiplications and values in memory of one row on its way through."""
+
+    parameters: int
+    operations: int
+    row_values: int
 
 
 class Estimate(TypedDict):
@@ -25,46 +36,59 @@ class Estimate(TypedDict):
     basis: str
 
 
-def estimate_job(resolved: Mapping[str, Any], prepared: Prepared, stride: int) -> Estimate:
+def estimate_job(resolved: Mapping[str, Any], prepared: Prepared, counts: Counts, stride: int) -> Estimate:
     """Return what training `resolved` takes; `prepared` holds every `stride`-th row."""
     training = resolved["training"]
     rows = len(prepared.splits[TRAIN]) * stride
     all_rows = sum(len(split) for split in prepared.splits.values()) * stride
     batches = -(-rows // training["batch_size"])
     steps = -(-batches * training["epochs"] // training["gradient_accumulation_steps"])
-    parameters, operations = count_mlp(resolved["params"]["architecture"], prepared.preprocessing)
     row_bytes = sum(
         array.dtype.itemsize * max(1, array.size // max(1, len(array)))
         for array in prepared.splits[TRAIN].inputs.values()
     )
     seconds = SECONDS_OF_START + batches * training["epochs"] * SECONDS_PER_STEP
-    seconds += 3 * 2 * operations * rows * training["epochs"] / OPERATIONS_PER_SECOND
+    # Forward once, backward twice; a multiplication comes with an addition.
+    seconds += 3 * 2 * counts.operations * rows * training["epochs"] / OPERATIONS_PER_SECOND
     if training["max_seconds"] is not None:
         seconds = min(seconds, training["max_seconds"])
-    # Weights, gradients, two moments and a best copy; the data raw and prepared; activations of a batch.
-    memory = MEMORY_OF_TRAINER_BYTES + 4 * 5 * parameters + 3 * row_bytes * all_rows
-    memory += 4 * 3 * training["batch_size"] * max(1, operations // 64)
-    basis = "arithmetic for two CPU cores; early stopping may end sooner"
+    # Weights, gradients, two moments and a best copy; the data raw and prepared; a batch on its way there and back.
+    memory = MEMORY_OF_TRAINER_BYTES + 4 * 5 * counts.parameters + 3 * row_bytes * all_rows
+    memory += 4 * 3 * training["batch_size"] * counts.row_values
+    basis = "arithmetic for two CPU cores, an order of magnitude; early stopping may end sooner"
     if stride > 1:
         basis += f"; data looked at through every {stride}th row"
     return Estimate(
-        parameters=parameters, steps=steps, memory_bytes=int(memory), seconds=round(seconds, 1), basis=basis
+        parameters=counts.parameters, steps=steps, memory_bytes=int(memory), seconds=round(seconds, 1), basis=basis
     )
 
 
-def count_mlp(architecture: Mapping[str, Any], preprocessing: TabularPreprocessing) -> tuple[int, int]:
-    """Return (parameters, multiplications of one row) of an `mlp`."""
+def count_layers(
+    layers: Sequence[Mapping[str, Any]], preprocessing: TabularPreprocessing, task: LayersTask, path: str
+) -> Counts:
+    """Count a list of layers. Raises Unprocessable where they do not fit the rows or the task, or are too large."""
+    row = preprocessing.array_shape
+    if row is None:
+        # A table enters side by side, categories as one-hot codes.
+        row = (len(preprocessing.number_names) + sum(preprocessing.category_sizes),)
+    totals = fit_layers(layers, row, preprocessing.outputs, task, path)
+    return Counts(totals.parameters, totals.operations, totals.row_values)
+
+
+def count_mlp(architecture: Mapping[str, Any], preprocessing: TabularPreprocessing) -> Counts:
+    """Count the dense network that `workers/architectures/mlp.py` builds."""
     parameters, width = _count_inputs(architecture, preprocessing)
-    members, outputs = int(architecture.get("members", 1)), preprocessing.outputs
-    operations = parameters
-    for units in architecture.get("units") or []:
+    members, outputs = int(architecture["members"]), preprocessing.outputs
+    operations, row_values = parameters, width
+    for units in architecture["units"]:
         dense = width * units
         parameters += dense + (units if members == 1 else members * (width + 2 * units))
         parameters += {"batch": 4, "layer": 2}.get(architecture["normalization"], 0) * units
         operations += dense * members
+        row_values += 3 * members * units
         width = units
     parameters += members * (width + 1) * outputs
-    return parameters, operations + members * width * outputs
+    return Counts(parameters, operations + members * width * outputs, row_values)
 
 
 def _count_inputs(architecture: Mapping[str, Any], preprocessing: TabularPreprocessing) -> tuple[int, int]:

@@ -9,7 +9,8 @@ from app.preprocessing.columns import RowSource
 from app.preprocessing.prepare import Prepared, prepare, target_names
 from app.preprocessing.split import TRAIN, VALIDATION
 from app.recipes.catalog import find_recipe
-from app.recipes.estimate import Estimate, estimate_job
+from app.recipes.estimate import Counts, Estimate, count_layers, count_mlp, estimate_job
+from app.recipes.layers import LayersTask, check_configs
 from app.recipes.recipe import Recipe
 from app.recipes.request import JobRequest, plain
 from app.recipes.roles import resolve_columns
@@ -19,6 +20,8 @@ from app.recipes.tabular_params import category_min_count, training_defaults
 from app.recipes.targets import TargetFacts, read_target
 from app.recipes.training import Facts, resolve_training
 from app.recipes.validate import parse_part
+
+LAYERS_PATH = "params.architecture.layers"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def resolve(request: JobRequest, data: Mapping[str, RowSource]) -> Resolution:
         ),
     )
     resolved["training"] = training
-    estimate = estimate_job(resolved, prepared, stride)
+    counts = _count(resolved, prepared)
+    estimate = estimate_job(resolved, prepared, counts, stride)
     return Resolution(resolved, [*_notes(prepared), *prepared.warnings, *warnings], estimate)
 
 
@@ -100,7 +104,18 @@ def resolve_params(recipe: Recipe, request: JobRequest) -> dict[str, Any]:
             )
         if request.training.regularization.dropout is not None:
             architecture["dropout"] = request.training.regularization.dropout
+    else:
+        architecture["layers"] = check_configs(architecture["layers"], LAYERS_PATH)
     return params
+
+
+def _count(resolved: Mapping[str, Any], prepared: Prepared) -> Counts:
+    """Check the layers against the rows' shape, where there are layers, and count what would be built."""
+    architecture = resolved["params"]["architecture"]
+    if architecture["type"] == "layers":
+        task: LayersTask = "multilabel" if resolved["multilabel"] else resolved["task"]
+        return count_layers(architecture["layers"], prepared.preprocessing, task, LAYERS_PATH)
+    return count_mlp(architecture, prepared.preprocessing)
 
 
 def _recipe(request: JobRequest) -> Recipe:

@@ -46,10 +46,13 @@ class Mlp(Request):
 
 
 class LayerConfig(Request):
-    """One Keras layer: its class and its own configuration, from the allow-list."""
+    """One Keras layer: its class and its own configuration, from the allow-list. A pasted `layer.get_config()` fits."""
 
     class_name: str = Field(max_length=64)
     config: dict[str, Any] = Field(default_factory=dict)
+    module: Any = Field(None, exclude=True, description="As Keras writes it; not looked at.")
+    registered_name: Any = Field(None, exclude=True, description="As Keras writes it; not looked at.")
+    build_config: Any = Field(None, exclude=True, description="As Keras writes it; not looked at.")
 
 
 class Layers(Request):
