@@ -42,10 +42,16 @@ class Submission:
         with self.database.reading() as session:
             found = queries.find_datasets(session, project, set(datasets.values()))
         _require_datasets(datasets, found)
-        data = {
-            role: StoredDataset.open(self.cache.folder(dataset_id, found[dataset_id][1]))
-            for role, dataset_id in datasets.items()
-        }
+        try:
+            data = {
+                role: StoredDataset.open(self.cache.folder(dataset_id, found[dataset_id][1]))
+                for role, dataset_id in datasets.items()
+            }
+        except FileNotFoundError:
+            # Deleted since its row was read, unless the store has lost it.
+            raise NotFound(
+                "A data set of this job is no longer in the store.", code="dataset_not_found", param="dataset"
+            ) from None
         return Checked(request, datasets, resolve(request, data))
 
     def dry_run(self, project: str, request: JobRequest) -> DryRun:

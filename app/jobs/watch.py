@@ -51,6 +51,11 @@ class JobWatch:
         self._watchers: dict[asyncio.AbstractEventLoop, dict[Watcher, str]] = {}
         self._tasks: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
 
+    @property
+    def open_watches(self) -> int:
+        """How many clients of this process wait for a job or stream one."""
+        return sum(len(watchers) for watchers in list(self._watchers.values()))
+
     @asynccontextmanager
     async def watching(self, job_id: str, stamp: Stamp | None) -> AsyncIterator[Watcher]:
         """Yield a watcher of the job, which was last seen as `stamp`."""

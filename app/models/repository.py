@@ -200,10 +200,10 @@ def read_all_versions(session: Session) -> list[tuple[str, str, int, str, str]]:
             ModelVersion.sha256,
         )
     )
-    return [row._tuple() for row in rows]
+    return [(project, name, version, prefix, sha256) for project, name, version, prefix, sha256 in rows]
 
 
 def read_all_aliases(session: Session) -> list[tuple[str, str, str, int]]:
     """Return `(project, name, alias, version)` of every alias of all projects."""
     rows = session.execute(select(ModelAlias.project, ModelAlias.name, ModelAlias.alias, ModelAlias.version))
-    return [row._tuple() for row in rows]
+    return [(project, name, alias, version) for project, name, alias, version in rows]
