@@ -109,6 +109,7 @@ class LineProgress:
     def __init__(self, out: IO[str]) -> None:
         self._out = out
         self._state = ""
+        self._line = ""
         self._next_at = 0.0
 
     def __enter__(self) -> Self:
@@ -126,5 +127,7 @@ class LineProgress:
             return
         self._state, self._next_at = state, now + _PLAIN_SECONDS
         line = state if state != "running" else ", ".join((describe_epoch(job), describe_loss(job), describe_left(job)))
-        self._out.write(line + "\n")
-        self._out.flush()
+        if line != self._line:  # the test figures take their time too, with nothing new to say
+            self._line = line
+            self._out.write(f"  {line}\n")
+            self._out.flush()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from app.client.client import Client
@@ -24,7 +25,7 @@ _URL = "http://127.0.0.1:8000"
 
 def run_demo(epochs: int | None = None, console: Console | None = None) -> None:
     """Run the demo; `epochs` makes it shorter. Raise ClientError when a step fails."""
-    out = console or Console(highlight=False)
+    out = console or _console()
     # Told to end from outside, it still stops what it started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
@@ -43,6 +44,11 @@ def run_demo(epochs: int | None = None, console: Console | None = None) -> None:
         _curl(out, epochs)
         out.print("Stopping …")
     out.print(f"Stopped, nothing is left behind. {time.monotonic() - began:.0f} s in all.")
+
+
+def _console() -> Console:
+    # Without a terminal nothing is known of the width: 80 columns would cut lines in the middle.
+    return Console(highlight=False, soft_wrap=True) if Console().is_terminal else Console(highlight=False, width=120)
 
 
 def _step(out: Console, number: int, title: str) -> None:
@@ -91,7 +97,7 @@ def _train(out: Console, client: Client, request: dict[str, Any]) -> Job:
 def _evaluate(out: Console, client: Client, job: Job) -> None:
     evaluation = client.evaluation(job["id"])
     _step(out, 4, f"Test: {evaluation['rows']} rows the model has not seen, beside always guessing the largest class")
-    out.print(evaluation_table(evaluation))
+    out.print(Padding(evaluation_table(evaluation), (0, 0, 0, 2)))
     fit = job.get("fit") or {}
     out.print(f"  fit: {fit.get('verdict', 'unknown')}. {fit.get('reason') or ''}\n")
 
@@ -107,7 +113,7 @@ def _predict(out: Console, client: Client, model: str) -> None:
     for instance, prediction, truth in zip(instances, predictions, truths, strict=True):
         shown = [format_number(instance.get(name)) for name in measures]
         table.add_row(*shown, *describe_prediction(prediction), truth)
-    out.print(table)
+    out.print(Padding(table, (0, 0, 0, 2)))
     out.print()
 
 
@@ -132,14 +138,15 @@ def _number(text: str) -> float | str:
 def _curl(out: Console, epochs: int | None) -> None:
     """Print the same steps as commands for a service of one's own."""
     _step(out, 6, "The same by hand: `make run` (or `trainyard up`) in one terminal, and in another")
-    request = json.dumps(_request("ds_…", epochs))
+    request = json.dumps(_request("ds_…", epochs), ensure_ascii=False)
     instances = json.dumps({"instances": _instances()[0][:1]})
+    json_header = "-H 'Content-Type: application/json'"
     lines = (
         f"curl -s --data-binary @{_shown_path()} '{_URL}/v1/datasets?name=penguins.csv'",
-        f"curl -s --json '{request}' {_URL}/v1/jobs",
+        f"curl -s {_URL}/v1/jobs {json_header} -d '{request}'",
         f"curl -s '{_URL}/v1/jobs/job_…?wait=30'",
         f"curl -s {_URL}/v1/jobs/job_…/evaluation",
-        f"curl -s --json '{instances}' {_URL}/v1/models/penguins/predict",
+        f"curl -s {_URL}/v1/models/penguins/predict {json_header} -d '{instances}'",
     )
     for line in lines:
         out.print(f"  {line}", soft_wrap=True, markup=False)
