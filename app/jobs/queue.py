@@ -1,5 +1,6 @@
 """The bell: a message that wakes a worker. The row in the database is the truth (DESIGN.md §4)."""
 
+import contextlib
 import logging
 import queue
 import threading
@@ -87,3 +88,16 @@ class Bell:
                 # The message may hold the broker's URL, and with it a password: only its kind is logged.
                 reason = type(error).__name__
                 _log.warning("bell not delivered", extra={"job": job_id, "project": project, "reason": reason})
+                if self._drop_waiting():
+                    return
+
+    def _drop_waiting(self) -> bool:
+        """Drop what would fail too, a time-out each; tell whether `stop` was among it."""
+        dropped = 0
+        with contextlib.suppress(queue.Empty):
+            while self._waiting.get_nowait() is not None:
+                dropped += 1
+            return True
+        if dropped:
+            _log.warning("bells dropped", extra={"count": dropped})
+        return False
