@@ -45,10 +45,10 @@ class Findings:
         return {"count": self.rejected_count, "rows": [{"line": r.line, "reason": r.reason} for r in self.rejected]}
 
 
-def bad_rows_error(rows: list[BadRow], count: int) -> Unprocessable:
-    """Return the 422 that names the first bad rows of `count`."""
+def bad_rows_error(rows: list[BadRow], count: int, unit: str = "Line") -> Unprocessable:
+    """Return the 422 that names the first bad rows of `count`; `unit` is what they are counted in."""
     rows = sorted(rows, key=lambda row: row.line)
-    first = f"Line {rows[0].line}: {rows[0].reason}."
+    first = f"{unit} {rows[0].line}: {rows[0].reason}."
     more = f" {count - 1} more rows are bad." if count > 1 else ""
     details = [{"param": "file", "line": row.line, "message": row.reason} for row in rows[:MAX_DETAILS]]
     return refuse(f"{first}{more} Send on_bad_rows=skip to leave bad rows out.", param="file", details=details)

@@ -122,7 +122,7 @@ def _decide(
         elif said in ("number", "integer", "boolean", "datetime"):
             conversion = Conversion(name, said, MISSING | missing, "both", declared=True)
         else:
-            conversion = _words(name, stats[i], said, missing, proven, findings, spaced)
+            conversion = words_conversion(name, stats[i], said, missing, proven, findings, spaced=spaced)
         conversion.dialect_spaces = spaced
         plan.conversions.append(conversion)
     # pyarrow parses a datetime with a zone only if it is told so; these go through `convert`.
@@ -130,15 +130,17 @@ def _decide(
     return plan
 
 
-def _words(
+def words_conversion(
     name: str,
     stats: WordStats,
     said: ColumnType | None,
     missing: frozenset[str],
     proven: frozenset[str],
     findings: Findings,
-    spaced: bool,
+    *,
+    spaced: bool = False,
 ) -> Conversion:
+    """Decide between category and text, and which spellings are missing values (`proven`: elsewhere)."""
     column_type: ColumnType = said or ("category" if is_category(stats) else "text")
     if column_type == "text":
         _say_kept(name, stats.spelled, missing, findings)

@@ -3,9 +3,18 @@
 from typing import Final
 
 from app.datasets.readers.delimited import read_csv, read_tsv
+from app.datasets.readers.json_table import read_json, read_jsonl
+from app.datasets.readers.npz import read_npz
+from app.datasets.readers.parquet import read_parquet
+from app.datasets.readers.txt import read_txt
 from app.datasets.table import Reader
 
 READERS: Final[dict[str, Reader]] = {
     "csv": read_csv,
     "tsv": read_tsv,
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "parquet": read_parquet,
+    "npz": read_npz,
+    "txt": read_txt,
 }
