@@ -59,3 +59,31 @@ def test_a_layer_that_does_not_fit_is_named() -> None:
     configs = [_dense(4, "relu"), {"class_name": "Conv2D", "config": {"filters": 2, "kernel_size": 3}}]
     with pytest.raises(ValueError, match=r"layers\[1\] \(Conv2D\)"):
         build_layers(configs, TabularInputs(array=(4,)), 3, "classification")
+
+
+@pytest.mark.parametrize("class_name", ["Lambda", "TFSMLayer", "Layer"])
+def test_a_class_that_is_not_allowed_is_never_built(class_name: str) -> None:
+    from app.core.errors import Unprocessable
+    from workers.architectures.layers import build_layers
+    from workers.architectures.mlp import TabularInputs
+
+    with pytest.raises(Unprocessable, match=class_name):
+        build_layers([{"class_name": class_name, "config": {}}], TabularInputs(array=(4,)), 3, "classification")
+
+
+def test_nested_layers_and_penalties_are_built_from_checked_configs() -> None:
+    from workers.architectures.layers import build_layers
+    from workers.architectures.mlp import TabularInputs
+
+    last = _dense(3, "softmax")
+    last["config"]["kernel_regularizer"] = {"class_name": "L2", "config": {"l2": 0.01}}
+    lstm = {"class_name": "LSTM", "config": {"units": 4}}
+    configs = [
+        {"class_name": "InputLayer", "config": {"shape": [8]}},
+        {"class_name": "Reshape", "config": {"target_shape": [8, 1]}},
+        {"class_name": "Bidirectional", "config": {"layer": lstm}},
+        last,
+    ]
+    built = build_layers(configs, TabularInputs(array=(8,)), 3, "classification")
+    assert built.serving_model.count_params() == 2 * 4 * 4 * (1 + 4 + 1) + 8 * 3 + 3
+    assert len(built.training_model.losses) == 1

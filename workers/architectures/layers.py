@@ -1,6 +1,7 @@
 """`architecture.type: "layers"`: a network from the user's own list of Keras layer configs.
 
-The list was checked against the allow-list before (`app.recipes.layers`); here each config becomes a layer, in order.
+The allow-list is in `app.recipes.layers`. The order was checked against it when it was submitted, and is again here: a
+class that is not on it (`Lambda`, `TFSMLayer`) must never be built, wherever an order came from.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 import keras
 
+from app.recipes.layers import check_configs
 from workers.architectures import custom
 from workers.architectures.mlp import TabularInputs, Task
 from workers.recipes.built import Built
@@ -18,14 +20,14 @@ def build_layers(configs: Sequence[Mapping[str, Any]], inputs: TabularInputs, ou
 
     An array column enters as it is; the columns of a table enter side by side, categories as one-hot codes. A single
     unit with a sigmoid may stand for two classes. Raises ValueError where the last layer does not give `outputs` values
-    a row, or a layer does not fit the one before; the message names the layer.
+    a row, or a layer does not fit the one before; the message names the layer. Raises Unprocessable for a config that
+    is not allowed.
     """
     tensors, x = _read(inputs)
-    for index, config in enumerate(configs):
+    for index, config in enumerate(check_configs(configs, "params.architecture.layers")):
         if config["class_name"] == "InputLayer":
             continue
-        layer_config = dict(config.get("config") or {})
-        layer_config.setdefault("name", f"layer_{index}")
+        layer_config = {"name": f"layer_{index}", **config["config"]}
         try:
             layer = getattr(keras.layers, str(config["class_name"])).from_config(layer_config)
             x = layer(x)
