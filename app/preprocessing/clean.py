@@ -26,27 +26,35 @@ def mark_missing(table: Table, targets: Sequence[str], strip: bool) -> NDArray[n
     return missing
 
 
-def mark_copies(table: Table, names: Sequence[str], strip: bool, lowercase: bool) -> NDArray[np.bool_]:
-    """Return which rows equal an earlier row in all columns `names`, (N,)."""
-    hashes = hash_rows([table.columns[name] for name in names], len(table), strip, lowercase)
+def mark_copies(table: Table) -> NDArray[np.bool_]:
+    """Return which rows of a hashed table equal an earlier row, (N,)."""
+    hashes = table.hashes
+    if hashes is None:
+        raise ValueError("the table is not hashed")
     copies = np.ones(len(table), dtype=np.bool_)
     copies[np.unique(hashes, return_index=True)[1]] = False
     return copies
 
 
+def hash_table(table: Table, compared: Sequence[str], clean: dict[str, Any]) -> Table:
+    """Return the table with a hash of each row over the columns `compared`."""
+    columns = [table.columns[name] for name in compared]
+    return Table(table.columns, table.rows, hash_rows(columns, len(table), clean["strip"], clean["lowercase"]))
+
+
 def drop_rows(
     table: Table, targets: Sequence[str], compared: Sequence[str], clean: dict[str, Any], *, copies_too: bool
 ) -> tuple[Table, dict[str, int]]:
-    """Return the rows that stay, and how many went: `missing_target`, `duplicates`, `duplicates_kept`."""
+    """Return the rows that stay, hashed, and how many went: `missing_target`, `duplicates`, `duplicates_kept`."""
     counts = {"rows": len(table), "missing_target": 0, "duplicates": 0, "duplicates_kept": 0}
-    strip, lowercase = bool(clean["strip"]), bool(clean["lowercase"])
-    missing = mark_missing(table, targets, strip)
+    missing = mark_missing(table, targets, clean["strip"])
     if clean["drop_missing_target"] and missing.any():
         counts["missing_target"] = int(missing.sum())
         table = table.take(~missing)
     if not len(table):
         return table, counts
-    copies = mark_copies(table, compared, strip, lowercase)
+    table = hash_table(table, compared, clean)
+    copies = mark_copies(table)
     found = int(copies.sum())
     wanted: Duplicates = clean["drop_duplicates"]
     if copies_too and (wanted is True or (wanted == "auto" and found <= MOST_COPIES * len(table))):

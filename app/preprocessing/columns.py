@@ -46,14 +46,16 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True)
 class Table:
-    """Some rows of a data set: their columns, and the number each row had where it came from."""
+    """Some rows of a data set: their columns, the number each row had where it came from, and perhaps their hashes."""
 
     columns: ColumnArrays
     rows: NDArray[np.int64]
+    hashes: NDArray[np.uint64] | None = None
 
     def take(self, index: NDArray[Any]) -> "Table":
         """Return the rows that `index` names (positions, or a mask)."""
-        return Table({name: column[index] for name, column in self.columns.items()}, self.rows[index])
+        hashes = None if self.hashes is None else self.hashes[index]
+        return Table({name: column[index] for name, column in self.columns.items()}, self.rows[index], hashes)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,6 +69,11 @@ def present(column: NDArray[Any]) -> NDArray[np.bool_]:
         return np.ones(len(column), dtype=np.bool_)
     finite: NDArray[np.bool_] = np.isfinite(column)
     return np.asarray(finite.reshape(len(column), -1).all(axis=1)) if column.ndim > 1 else finite
+
+
+def thin(column: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return evenly spaced rows of many, all of few."""
+    return column[:: -(-len(column) // most)] if len(column) > most else column
 
 
 def clean_value(value: str, strip: bool, lowercase: bool) -> str | None:

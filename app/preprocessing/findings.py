@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.preprocessing.columns import Column, Table, factorize, hash_rows
+from app.preprocessing.columns import Column, Table, factorize
 from app.preprocessing.labels import ClassTarget, LabelsTarget, Target, ValueTarget
 from app.preprocessing.oracle import SAMPLE_ROWS, classes_told, values_told
 from app.preprocessing.split import SPLITS, TRAIN
@@ -45,18 +45,14 @@ def telling_columns(train: Table, inputs: Sequence[Column], target: Target, enco
     return found
 
 
-def shared_rows(tables: Mapping[str, Table], compared: Sequence[str], strip: bool, lowercase: bool) -> list[Warning_]:
-    """Warn of rows that occur in two splits, target included."""
-    hashes = {
-        name: hash_rows([table.columns[column] for column in compared], len(table), strip, lowercase)
-        for name, table in tables.items()
-        if len(table)
-    }
+def shared_rows(tables: Mapping[str, Table]) -> list[Warning_]:
+    """Warn of rows that occur in two splits, target included; by the tables' hashes."""
+    hashes = {name: table.hashes for name, table in tables.items() if table.hashes is not None and len(table)}
     found = []
     for position, second in enumerate(SPLITS):
         for first in SPLITS[:position]:
             if first in hashes and second in hashes:
-                shared = int(np.isin(hashes[second], hashes[first]).sum())
+                shared = _count_shared(hashes[first], hashes[second])
                 if shared:
                     share = shared / len(hashes[second])
                     message = (
@@ -66,6 +62,12 @@ def shared_rows(tables: Mapping[str, Table], compared: Sequence[str], strip: boo
                         warn("rows_shared", message, None, split=second, other=first, rows=shared, share=share)
                     )
     return found
+
+
+def _count_shared(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> int:
+    ordered = np.sort(first)
+    place = np.minimum(np.searchsorted(ordered, second), len(ordered) - 1)
+    return int((ordered[place] == second).sum())
 
 
 def class_findings(target: Target, encoded: Mapping[str, NDArray[Any]]) -> list[Warning_]:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from app.preprocessing.columns import thin
+
 Scaling = Literal["standard", "quantile", "none"]
 Impute = Literal["median", "mean", "zero", "most_frequent"]
 
@@ -20,7 +22,7 @@ OUTLIER_RANGES = 3.0
 # float32 holds 3.4e38; a network computes with squares.
 LARGEST_UNSCALED = 1e18
 MAX_QUANTILES = 1000
-_FIT_ROWS = 200_000  # Quantiles of more rows differ by less than 1 % of a standard deviation.
+FIT_ROWS = 200_000  # Quantiles of more rows differ by less than 1 % of a standard deviation.
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def fit_feature(name: str, values_N: NDArray[Any], impute: Impute, scaling: Scal
     scaler: Scaler
     if len(finite) == 0:
         scaler = Standard(0.0, 1.0, 0.0, 0.0)
-    elif scaling == "quantile" and len(np.unique(finite[:_FIT_ROWS])) > 2:
+    elif scaling == "quantile" and len(np.unique(finite[:FIT_ROWS])) > 2:
         scaler = _fit_quantile(finite)
     elif scaling == "none":
         scaler = Standard(0.0, 1.0, -LARGEST_UNSCALED, LARGEST_UNSCALED)
@@ -81,11 +83,11 @@ def _fill(finite: NDArray[np.float64], impute: Impute) -> float:
     if impute == "most_frequent":
         distinct, counts = np.unique(finite, return_counts=True)
         return float(distinct[counts.argmax()])
-    return float(np.median(_thinned(finite)))
+    return float(np.median(thin(finite, FIT_ROWS)))
 
 
 def _fit_standard(finite: NDArray[np.float64]) -> Standard:
-    low, high = (float(value) for value in np.quantile(_thinned(finite), [0.005, 0.995]))
+    low, high = (float(value) for value in np.quantile(thin(finite, FIT_ROWS), [0.005, 0.995]))
     least, most = float(finite.min()), float(finite.max())
     reach = (high / 2 - low / 2) * 2 * OUTLIER_RANGES
     if high <= low:
@@ -106,7 +108,7 @@ def _fit_standard(finite: NDArray[np.float64]) -> Standard:
 
 
 def _fit_quantile(finite: NDArray[np.float64]) -> Quantile:
-    ordered = np.sort(_thinned(finite))
+    ordered = np.sort(thin(finite, FIT_ROWS))
     count = len(ordered)
     levels = np.linspace(0.0, 1.0, max(10, min(count // 30, MAX_QUANTILES)))
     points = np.unique(np.quantile(ordered, levels, method="inverted_cdf"))
@@ -116,11 +118,6 @@ def _fit_quantile(finite: NDArray[np.float64]) -> Quantile:
     ranks = np.clip((below + up_to) / (2 * count), 0.5 / count, 1 - 0.5 / count)
     normal = NormalDist()
     return Quantile(tuple(points.tolist()), tuple(normal.inv_cdf(rank) for rank in ranks.tolist()))
-
-
-def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Evenly spaced rows of many, all of few."""
-    return values[:: -(-len(values) // _FIT_ROWS)] if len(values) > _FIT_ROWS else values
 
 
 class NumberScaling:
@@ -170,7 +167,7 @@ def bin_edges(values_N: NDArray[Any], bins: int) -> list[float]:
     Gorishniy, Rubachev, Babenko: "On Embeddings for Numerical Features in Tabular Deep Learning" (2022), section 3.2.1.
     A column of a single value gets one bin around it.
     """
-    quantiles = np.quantile(_thinned(values_N.astype(np.float64)), np.linspace(0.0, 1.0, bins + 1))
+    quantiles = np.quantile(thin(values_N, FIT_ROWS).astype(np.float64), np.linspace(0.0, 1.0, bins + 1))
     edges = np.unique(quantiles)
     if len(edges) < 2:
         return [float(edges[0]) - 0.5, float(edges[0]) + 0.5]

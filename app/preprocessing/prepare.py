@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.core.errors import Unprocessable
 from app.preprocessing import findings
-from app.preprocessing.clean import drop_rows
+from app.preprocessing.clean import drop_rows, hash_table
 from app.preprocessing.columns import Column, ColumnArrays, RowSource, Table, factorize, present
 from app.preprocessing.labels import ClassTarget, LabelsTarget, Target, ValueTarget
 from app.preprocessing.reconcile import reconcile_labels
@@ -75,11 +75,11 @@ def prepare(resolved: Resolved, data: Mapping[str, RowSource]) -> Prepared:
     read = _choose_inputs(draft, train, inputs, clean, bool(roles.get("input_named")))
     target = fit_target(resolved, types, train)
     if isinstance(target, ClassTarget):
-        _match_labels(draft, target, clean["strip"])
+        _match_labels(draft, target, compared_names(roles), clean)
     ignored = [column for name, column in types.items() if name not in {one.name for one in read}]
     preprocessing = TabularPreprocessing.fit(train.columns, read, ignored, target, _options(resolved))
     splits = {name: _finish(table, preprocessing, read, roles.get("weight")) for name, table in draft.tables.items()}
-    _warn(draft, resolved, splits, read, target, [*roles["input"], *targets])
+    _warn(draft, splits, read, target)
     draft.counts.update({name: len(split) for name, split in splits.items()})
     return Prepared(
         splits=splits,
@@ -100,6 +100,12 @@ def target_names(roles: Mapping[str, Any]) -> list[str]:
     """Return the target columns as a list."""
     target = roles["target"]
     return list(target) if isinstance(target, list) else [target]
+
+
+def compared_names(roles: Mapping[str, Any]) -> list[str]:
+    """Return the columns in which two rows must agree to be the same: inputs, targets, weight, group and time."""
+    others = [roles[role] for role in ("weight", "group", "time") if roles.get(role)]
+    return list(dict.fromkeys([*roles["input"], *target_names(roles), *others]))
 
 
 def fit_target(resolved: Resolved, types: Mapping[str, Column], train: Table) -> Target:
@@ -140,9 +146,8 @@ def label_key(label: object) -> str:
 def _read_splits(resolved: Resolved, data: Mapping[str, RowSource], targets: list[str]) -> _Draft:
     """Read the splits that came as such, and cut the others from the rows there are."""
     roles, options = resolved["columns"], resolved["preprocessing"]
-    names = list(dict.fromkeys([*roles["input"], *targets, *_role_names(roles)]))
-    given = _given_tables(data, names)
-    compared = [*roles["input"], *targets, *_role_names(roles)]
+    given = _given_tables(data, compared_names(roles))
+    compared = compared_names(roles)
     draft = _Draft({})
     whole = given.pop("all", None)
     base = given.pop(TRAIN) if whole is None else whole
@@ -179,10 +184,6 @@ def _given_tables(data: Mapping[str, RowSource], names: list[str]) -> dict[str, 
 
 def _table(columns: ColumnArrays) -> Table:
     return Table(columns, np.arange(len(next(iter(columns.values()))), dtype=np.int64))
-
-
-def _role_names(roles: Mapping[str, Any]) -> list[str]:
-    return [roles[role] for role in ("weight", "group", "time") if roles.get(role)]
 
 
 def cut_shares(split: Mapping[str, Any], given: set[str]) -> dict[str, float]:
@@ -242,12 +243,13 @@ def _kept(one: Dropped) -> dict[str, Any]:
     return findings.warn("id_like_column", f"{one.message} It is read, and says nothing about new rows.", one.name)
 
 
-def _match_labels(draft: _Draft, target: ClassTarget, strip: bool) -> None:
+def _match_labels(draft: _Draft, target: ClassTarget, compared: list[str], clean: dict[str, Any]) -> None:
     """Bring the labels of the other splits to those of training, where they are the same but for their spelling."""
     for name, table in list(draft.tables.items()):
         if name != TRAIN and len(table):
-            table, warnings = reconcile_labels(name, table, target, strip)
-            draft.tables[name] = table
+            matched, warnings = reconcile_labels(name, table, target, clean["strip"])
+            # Only the spelling of labels changed: the rows are compared as they are read now.
+            draft.tables[name] = matched if matched.hashes is not None else hash_table(matched, compared, clean)
             draft.warnings += warnings
 
 
@@ -282,18 +284,10 @@ def _finish(table: Table, fitted: TabularPreprocessing, read: list[Column], weig
     )
 
 
-def _warn(
-    draft: _Draft,
-    resolved: Resolved,
-    splits: dict[str, Split],
-    read: list[Column],
-    target: Target,
-    compared: list[str],
-) -> None:
-    clean = resolved["preprocessing"]["clean"]
+def _warn(draft: _Draft, splits: dict[str, Split], read: list[Column], target: Target) -> None:
     counts = draft.counts
     draft.warnings += findings.telling_columns(draft.tables[TRAIN], read, target, splits[TRAIN].target)
-    draft.warnings += findings.shared_rows(draft.tables, compared, clean["strip"], clean["lowercase"])
+    draft.warnings += findings.shared_rows(draft.tables)
     draft.warnings += findings.class_findings(target, {name: split.target for name, split in splits.items()})
     if counts["duplicates_kept"]:
         message = f"{counts['duplicates_kept']} of {counts['rows']} rows equal an earlier row; they are kept."

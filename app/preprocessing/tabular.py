@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.preprocessing.categories import Vocabulary, vocabulary_from_json, vocabulary_to_json
-from app.preprocessing.columns import NUMERIC_TYPES, TEXTUAL_TYPES, Column, ColumnArrays
+from app.preprocessing.columns import NUMERIC_TYPES, TEXTUAL_TYPES, Column, ColumnArrays, thin
 from app.preprocessing.datetimes import part_of, varying_parts
 from app.preprocessing.labels import Label, LabelsTarget, Target, ValueTarget, target_from_json, target_to_json
 from app.preprocessing.numbers import (
+    FIT_ROWS,
     Impute,
     NumberFeature,
     NumberScaling,
@@ -29,6 +30,8 @@ from app.preprocessing.numbers import (
 FORMAT = 1
 # Elements of a flat array that are scaled one by one; a picture is scaled as a whole.
 MAX_SCALED_ELEMENTS = 4096
+# Rows whose intermediate results stay in the processor's cache: a million rows at once took three times as long.
+CHUNK_ROWS = 4096
 
 
 class TensorSpec(NamedTuple):
@@ -126,7 +129,8 @@ class TabularPreprocessing:
             shape = None
         fitted = cls(told, sources, features, vocabularies, target, shape, [], options.strip)
         if options.bins and features and shape is None:
-            scaled_NF = fitted.transform(columns)["numbers"]
+            few = {name: thin(column, FIT_ROWS) for name, column in columns.items()}
+            scaled_NF = fitted._scaled(few, len(next(iter(few.values()))))
             fitted.number_edges = [bin_edges(scaled_NF[:, index], options.bins) for index in range(scaled_NF.shape[1])]
         return fitted
 
@@ -185,7 +189,7 @@ class TabularPreprocessing:
             return {"x": self._array(columns[self.sources[0].column])}
         arrays: dict[str, NDArray[Any]] = {}
         if self.numbers.features:
-            arrays["numbers"] = self.numbers.transform(self._source_values(columns, rows))
+            arrays["numbers"] = self._scaled(columns, rows)
         if self.vocabularies:
             absent = np.full(rows, None, dtype=object)
             categories_NC = np.empty((rows, len(self.vocabularies)), dtype=np.int32)
@@ -235,6 +239,17 @@ class TabularPreprocessing:
             edges=document["number_edges"],
             strip=document["strip"],
         )
+
+    def _scaled(self, columns: ColumnArrays, rows: int) -> NDArray[np.float32]:
+        if rows <= CHUNK_ROWS:
+            return self.numbers.transform(self._source_values(columns, rows))
+        scaled_NF = np.empty((rows, len(self.numbers.names)), dtype=np.float32)
+        read = {source.column for source in self.sources} & columns.keys()
+        for start in range(0, rows, CHUNK_ROWS):
+            chunk = slice(start, min(start + CHUNK_ROWS, rows))
+            part = {name: columns[name][chunk] for name in read}
+            scaled_NF[chunk] = self.numbers.transform(self._source_values(part, chunk.stop - start))
+        return scaled_NF
 
     def _source_values(self, columns: ColumnArrays, rows: int) -> NDArray[np.float64]:
         width = sum(source.width for source in self.sources)

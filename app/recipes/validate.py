@@ -16,55 +16,48 @@ def parse_part(model: type[Model], value: Any, path: str) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        details = [_detail(found, path, value, model) for found in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        details = [_detail(one, path, model) for one in found]
         first = details[0]
-        code = "unknown_field" if error.errors()[0]["type"] == "extra_forbidden" else "invalid_value"
+        code = "unknown_field" if found[0]["type"] == "extra_forbidden" else "invalid_value"
         raise Unprocessable(first["message"], code=code, param=first["param"], details=details) from error
 
 
-def field_path(location: Sequence[str | int], value: Any, path: str) -> str:
-    """Return `params.architecture.units[2]` for a location; parts that are not in `value` (union tags) are left out."""
-    here = value
-    for position, part in enumerate(location):
-        if isinstance(part, int):
-            path += f"[{part}]"
-            here = here[part] if isinstance(here, list) and part < len(here) else None
-        elif isinstance(here, dict) and part not in here and position + 1 < len(location):
-            continue  # the tag of a union, not a field
-        else:
-            path += f".{part}" if path else part
-            here = here.get(part) if isinstance(here, dict) else None
-    return path
-
-
-def _detail(found: Any, path: str, value: Any, model: type[Request]) -> dict[str, Any]:
-    param = field_path(found["loc"], value, path)
+def _detail(found: Any, path: str, model: type[Request]) -> dict[str, Any]:
+    fields, parts = _walk(found["loc"], model)
+    param = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     if found["type"] == "extra_forbidden":
-        fields = ", ".join(_fields_beside(found["loc"], model))
-        return {"param": param, "message": f"{param}: there is no such field. There are {fields}."}
+        return {"param": param, "message": f"{param}: there is no such field. There are {', '.join(fields)}."}
     if found["type"] == "union_tag_invalid":
-        param += f".{found['ctx']['discriminator'].strip(chr(39))}"
-        message = f"{param}: must be one of {found['ctx']['expected_tags']}, got {found['ctx']['tag']!r}."
+        context = found["ctx"]
+        param += f".{context['discriminator'].strip(chr(39))}"
+        message = f"{param}: must be one of {context['expected_tags']}, got {context['tag']!r}."
         return {"param": param, "message": message}
-    message = found["msg"]
-    message = message[0].lower() + message[1:]
+    message = found["msg"][0].lower() + found["msg"][1:]
     shown = repr(found.get("input"))
     got = f", got {shown}" if len(shown) <= 80 and found["type"] != "missing" else ""
     return {"param": param, "message": f"{param}: {message}{got}."}
 
 
-def _fields_beside(location: Sequence[str | int], model: type[Request]) -> list[str]:
-    """The fields of the model in which the last part of a location was not found."""
+def _walk(location: Sequence[str | int], model: type[Request]) -> tuple[list[str], list[str | int]]:
+    """The fields beside the last part of a location, and the location without the tags of unions."""
     here: list[type[Request]] = [model]
-    for part in location[:-1]:
-        if isinstance(part, int):
+    parts: list[str | int] = []
+    fields = list(model.model_fields)
+    is_tag = False
+    for part in location:
+        if is_tag:
+            here = [one for one in here if part in get_args(one.model_fields["type"].annotation)]
+            fields = [name for one in here for name in one.model_fields]
+            is_tag = False
             continue
-        inner = [
-            found for one in here if part in one.model_fields for found in _models(one.model_fields[part].annotation)
-        ]
-        # A part that is no field is the tag of a union: the one member that has it as its type stays.
-        here = inner or [one for one in here if part in get_args(one.model_fields["type"].annotation)]
-    return [name for one in here for name in one.model_fields]
+        parts.append(part)
+        fields = [name for one in here for name in one.model_fields]
+        if isinstance(part, str):
+            known = [one.model_fields[part] for one in here if part in one.model_fields]
+            here = [inner for field in known for inner in _models(field.annotation)]
+            is_tag = any(field.discriminator is not None for field in known)
+    return fields, parts
 
 
 def _models(annotation: Any) -> list[type[Request]]:
