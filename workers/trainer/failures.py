@@ -45,13 +45,8 @@ def out_of_memory(what: str) -> TrainingFailed:
 
 
 def from_request_error(error: TrainyardError) -> TrainingFailed:
-    """What the service's own code refuses while the trainer prepares data is a fault of data or request."""
-    about_data = error.code.startswith(("dataset", "column", "rows", "split", "target", "class"))
-    return TrainingFailed(
-        "dataset_error" if about_data else "configuration_error",
-        error.message,
-        detail={"code": error.code, "param": error.param} if error.param else {"code": error.code},
-    )
+    """What the service's own code refuses while data is prepared: the request was checked, so the data is at fault."""
+    return TrainingFailed("dataset_error", error.message, detail={"code": error.code, "param": error.param})
 
 
 def storage_full(error: OSError) -> bool:

@@ -62,4 +62,17 @@ def build_optimizer(config: dict[str, Any], variables: list[Any]) -> Any:
     if given.get("weight_decay"):
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
     optimizer.build(variables)
+    if name == "ftrl":
+        _start_ftrl_at(optimizer, variables)
     return optimizer
+
+
+def _start_ftrl_at(optimizer: Any, variables: list[Any]) -> None:
+    """Give FTRL the first weights: it computes weights from its sums alone, and would begin a network at zero.
+
+    McMahan et al. (2013), algorithm 1: w = −z / (√n / rate), so z = −w · √n / rate.
+    """
+    linears = [variable for variable in optimizer.variables if variable.name.endswith("linear")]
+    scale = float(optimizer.initial_accumulator_value) ** 0.5 / float(optimizer.learning_rate)
+    for linear, variable in zip(linears, variables, strict=True):
+        linear.assign(-scale * variable.value)
