@@ -56,7 +56,7 @@ def shared_rows(tables: Mapping[str, Table]) -> list[Warning_]:
                 if shared:
                     share = shared / len(hashes[second])
                     message = (
-                        f"{shared} rows of {second} ({share:.1%}) are also in {first}: figures on them are too good."
+                        f"{shared} rows of {second} ({share:.2%}) are also in {first}: figures on them are too good."
                     )
                     found.append(
                         warn("rows_shared", message, None, split=second, other=first, rows=shared, share=share)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from app.preprocessing.columns import Column, ColumnArrays, RowSource
 
 # Rows × columns a submission looks at; more would keep the client waiting for over a second.
-MAX_CELLS = 4_000_000
+MAX_CELLS = 2_000_000
 
 
 class SampledSource:
