@@ -65,7 +65,7 @@ def build_services(settings: Settings) -> Services:
         datasets=DatasetService(database, blobs, settings),
         jobs=JobService(database, blobs, settings, DatasetCache(blobs, settings.work_dir), bell),
         models=models,
-        inference=InferenceService(database, blobs, settings, models),
+        inference=InferenceService(blobs, settings, models),
         health=Health(settings, database, blobs, bell.ping),
         gauges=Gauges(database, settings),
         bell=bell,
@@ -79,9 +79,8 @@ class Trainyard:
         self.services = build_services(settings)
         authenticator = Authenticator(settings)
         self.api = build_api(self.services)
-        self._predict = PredictApp(self.services.inference, settings)
-        self._slow = IdempotencyLayer(self.api, self.services.database)
-        self._edge = Edge(self._route, authenticator)
+        self._predict = PredictApp(self.services.inference, authenticator)
+        self._rest = Edge(IdempotencyLayer(self.api, self.services.database), authenticator)
 
     @property
     def state(self) -> Any:
@@ -93,12 +92,7 @@ class Trainyard:
         return self.api.openapi()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._edge(scope, receive, send)
-
-    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        target: App = self._slow
-        if scope["type"] == "http" and self._predict.takes(scope):
-            target = self._predict
+        target: App = self._predict if self._predict.takes(scope) else self._rest
         await target(scope, receive, send)
 
 

@@ -37,7 +37,7 @@ def test_sqlite(settings: Settings) -> None:
 
 
 @pytest.mark.services
-def test_postgresql(postgresql_url: str) -> None:
-    database = Database(postgresql_url)
+def test_postgresql(postgres_url: str) -> None:
+    database = Database(postgres_url)
     up_down_up(database)
     database.close()
