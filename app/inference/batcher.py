@@ -8,6 +8,7 @@ core. Every method runs on the event loop; only `_compute` may run in a thread.
 import asyncio
 import collections
 import concurrent.futures
+import functools
 import time
 import types
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
@@ -88,7 +89,7 @@ class Limits:
 
 
 @types.coroutine
-def _next_turn() -> Generator[None, None, None]:
+def next_turn() -> Generator[None, None, None]:
     """Let every other request that has arrived be queued, at a tenth of the cost of a future."""
     yield
 
@@ -118,26 +119,27 @@ class Batcher:
         self._pending: collections.deque[Work] = collections.deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def run(self, work: Work, receive: Receive) -> None:
-        """Queue `work` and return when it has its body.
-
-        Raises Overloaded at once when the queue is full, DeadlineExceeded when `work.deadline`
-        passes, ClientGone when `receive` tells that the client hung up (in both cases the rows
-        never reach the model, if they have not yet), and Failed when the model breaks down.
-        """
+    def add(self, work: Work) -> None:
+        """Queue `work`; Overloaded when the queue is full. To be followed by `next_turn` and `finish`."""
         if self.queued_rows + work.size > self.limits.queue_rows:
             self._refuse(work)
         self.queued_rows += work.size
         self.figures.queued_rows += work.size
         self._pending.append(work)
-        await _next_turn()
-        if work.body is None:
+
+    async def finish(self, work: Work, receive: Receive) -> None:
+        """Return when `work` has its body.
+
+        Raises DeadlineExceeded when `work.deadline` passes, ClientGone when `receive` tells that
+        the client hung up (in both cases the rows never reach the model, if they have not yet),
+        and Failed when the model breaks down.
+        """
+        if not work.is_done:
+            self._start()
             if not work.is_done:
-                self._start()
-                if not work.is_done:
-                    await self._wait(work, receive)
-            if work.error is not None:
-                raise work.error
+                await self._wait(work, receive)
+        if work.error is not None:
+            raise work.error
 
     def _refuse(self, work: Work) -> None:
         if work.size > self.limits.queue_rows:
@@ -177,7 +179,7 @@ class Batcher:
             if batch := self._take(most):
                 self.running += 1
                 future = asyncio.get_running_loop().run_in_executor(self._pool, self._compute, batch)
-                future.add_done_callback(lambda done, batch=batch: self._finish(batch, done))
+                future.add_done_callback(functools.partial(self._end, batch))
 
     def _pause_seconds(self) -> float:
         """How long the oldest row still waits for company: only beside a batch that runs, where company pays."""
@@ -204,14 +206,14 @@ class Batcher:
                 work.error = _too_late()
                 work.wake()
                 continue
-            work.queue_seconds = now - work.arrived
+            work.queue_ms = (now - work.arrived) * 1e3
             rows += work.size
             batch.append(work)
         if batch:
             self.figures.batch_rows.observe(rows)
         return batch
 
-    def _finish(self, batch: list[Work], done: "asyncio.Future[None]") -> None:
+    def _end(self, batch: list[Work], done: "asyncio.Future[None]") -> None:
         self.running -= 1
         if done.cancelled() or done.exception() is not None:
             _fail(batch)
@@ -232,9 +234,9 @@ class Batcher:
                 return
             batch[0].error = Failed(f"The model could not predict these instances: {error}.")
             return
-        seconds = time.perf_counter() - started
+        milliseconds = (time.perf_counter() - started) * 1e3
         for work, body in zip(batch, bodies, strict=True):
-            work.inference_seconds = seconds
+            work.inference_ms = milliseconds
             work.body = body
 
     def _outputs(self, batch: list[Work]) -> np.ndarray:

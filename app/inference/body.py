@@ -5,7 +5,7 @@ small prediction does. What the row check has proved is therefore not looked at 
 lists of finite numbers holds nothing else, and a body with as many colons as keys has no key twice.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -36,12 +36,8 @@ TF_FIELDS: dict[str, Any] = {
 }
 
 
-class Request(NamedTuple):
-    """What a prediction request asks for."""
-
-    rows: Rows
-    size: int
-    form: Form
+Request = tuple[Rows, int, Form]
+"""What a prediction request asks for: checked rows, how many they are, and the form of the answer."""
 
 
 def read_native(body: bytes, predictor: Predictor) -> Request:
@@ -58,7 +54,7 @@ def read_native(body: bytes, predictor: Predictor) -> Request:
     if len(value) == 1 and type(instances) is list and instances:
         rows: Rows | None = predictor.rows.check_lists(instances)
         if rows is not None and body.count(b":") == 1:
-            return Request(rows, len(instances), Form.NATIVE)
+            return rows, len(instances), Form.NATIVE
     _check_strictly(body, value)
     _refuse_unknown(value, NATIVE_FIELDS)
     return _checked(predictor, _instances(instances, "instances"), Form.NATIVE)
@@ -87,7 +83,7 @@ def read_tf(body: bytes, predictor: Predictor) -> Request:
 
 def _checked(predictor: Predictor, instances: list[Any], form: Form) -> Request:
     rows = predictor.check(instances) if instances else []
-    return Request(rows, len(instances), form)
+    return rows, len(instances), form
 
 
 def _check_strictly(body: bytes, value: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import concurrent.futures
+import itertools
 import logging
 import time
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ class ModelCache:
         self._loading: dict[VersionEntry, asyncio.Task[LoadedModel]] = {}
         self._waiters: collections.Counter[VersionEntry] = collections.Counter()
         self._failed: dict[VersionEntry, float] = {}
-        self._clock = 0
+        self.uses = itertools.count(1)
+        """The clock of `LoadedModel.used`."""
 
     @property
     def memory_bytes(self) -> int:
@@ -91,8 +93,7 @@ class ModelCache:
 
     def touch(self, model: LoadedModel) -> None:
         """Count a use of the model."""
-        self._clock += 1
-        model.used = self._clock
+        model.used = next(self.uses)
 
     def keep_only(self, digests: set[str]) -> None:
         """Drop the versions whose manifest hash is not in `digests`: they were deleted."""
@@ -163,7 +164,9 @@ class ModelCache:
 
     def _shrink(self, newest: LoadedModel) -> None:
         while self.memory_bytes > self._max_bytes and len(self._models) > 1:
-            oldest = min((model for model in self._models.values() if model is not newest), key=lambda model: model.used)
+            oldest = min(
+                (model for model in self._models.values() if model is not newest), key=lambda model: model.used
+            )
             self._drop(oldest.entry)
 
     def _drop(self, entry: VersionEntry) -> None:

@@ -1,6 +1,6 @@
 """A loaded model version: rows in, answers out. The same code serves the API and checks the export.
 
-    instances ──check──▶ rows ──prepare──▶ inputs ──run──▶ outputs ──answers──▶ predictions
+instances ──check──▶ rows ──prepare──▶ inputs ──run──▶ outputs ──answers──▶ predictions
 """
 
 from pathlib import Path
@@ -80,9 +80,9 @@ class Predictor:
         """Return one answer a row (API.md §6) from what `run` gave."""
         return self._answers(self.values(outputs))
 
-    def answers_of(self, values: np.ndarray) -> list[dict[str, Any]]:
-        """Return one answer a row (API.md §6) from what `values` gave."""
-        return self._answers(values)
+    def encode(self, values: np.ndarray) -> list[bytes]:
+        """Return the answer of each row as JSON, from what `values` gave."""
+        return self._answers.encode(values)
 
     def raw_answers(self, outputs: np.ndarray) -> list[Any]:
         """Return one nested list a row: probabilities, or values, as TensorFlow Serving would."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
+from app.core.asgi import header
 from app.core.auth import Authenticator
 from app.core.errors import (
     MethodNotAllowed,
@@ -25,8 +26,8 @@ from app.core.errors import (
 )
 from app.core.http import error_body, error_headers
 from app.core.json import dump_json
-from app.inference.batcher import ClientGone, Receive
-from app.inference.body import Request, read_native, read_tf
+from app.inference.batcher import ClientGone, Receive, next_turn
+from app.inference.body import read_native, read_tf
 from app.inference.cache import LoadedModel
 from app.inference.catalogue import Catalogue, model_not_found
 from app.inference.openapi import openapi_paths
@@ -42,9 +43,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
 _access = logging.getLogger("trainyard.access")
-_READ_HEADERS = frozenset(
-    {b"x-request-id", b"x-request-timeout", b"content-type", b"content-encoding", b"content-length"}
-)
+_READ_HEADERS = frozenset({b"x-request-id", b"x-request-timeout", b"content-type", b"content-encoding"})
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TIMEOUT = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,9})?")
 # Reading and checking a larger body takes a millisecond or more: in a thread, beside the loop.
@@ -54,6 +53,8 @@ _LARGE_BODIES = 4
 _MAX_PATHS = 4096
 _CLIENT_GONE = 499  # nginx's number for it; only counted, as nobody is there to be told
 _JSON = (b"content-type", b"application/json")
+_PLAIN = {b"content-type": b"application/json"}
+_UNFORESEEN = TrainyardError("Something went wrong inside the service; the log says what.")
 
 
 class PredictApp:
@@ -71,6 +72,8 @@ class PredictApp:
         self._catalogue: Catalogue | None = None
         self._id_prefix = f"req_{secrets.token_hex(6)}".encode()
         self._ids = itertools.count(1)
+        self._uses = inference.cache.uses
+        self._loop_bytes = min(_LOOP_BODY_BYTES, self._max_bytes)
 
     def takes(self, scope: Scope) -> bool:
         """Whether a request is answered here."""
@@ -79,20 +82,37 @@ class PredictApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request for which `takes` is true."""
         arrived = time.perf_counter()
-        route = self._route(scope["path"])
+        path = scope["path"]
+        route = self._route(path)
         if route is None:
             raise ValueError("not a path of predictions")
         headers = {name: value for name, value in scope["headers"] if name in _READ_HEADERS}
-        request_id = self._request_id(headers)
+        is_plain = headers == _PLAIN
+        request_id = b"%b%010x" % (self._id_prefix, next(self._ids)) if is_plain else self._request_id(headers)
         model = None
-        failure: TrainyardError | None = TrainyardError("Something went wrong inside the service; the log says what.")
+        failure: TrainyardError | None = _UNFORESEEN
         try:
             project = self._authenticator.check(scope["headers"])
-            if scope["method"] != "POST":
-                raise MethodNotAllowed(f"{scope['method']} is not a method of this path. Its methods: POST.")
-            deadline = arrived + self._seconds(headers)
-            model = await self._model(project, scope["path"], route, deadline)
-            work = await self._work(model, route, headers, arrived, deadline, receive)
+            deadline = arrived + (self._timeout_seconds if is_plain else self._seconds(headers))
+            if self._catalogue is self._inference.catalogue:
+                model = self._models.get((project, path))
+            if model is None or not model.is_loaded or scope["method"] != "POST":
+                model = await self._find(scope, project, route, deadline)
+            message = await receive()
+            body = message.get("body", b"")
+            batcher = model.batcher
+            if not is_plain or message.get("more_body") or not 0 < len(body) <= self._loop_bytes:
+                work = await self._slowly(model, route, scope, headers, message, receive)
+            else:
+                read = read_native if route.verb is Verb.NATIVE else read_tf
+                work = Work(*read(body, batcher.predictor))
+            work.arrived, work.deadline = arrived, deadline
+            if work.size:
+                model.used = next(self._uses)
+                batcher.add(work)
+                await next_turn()
+                if work.body is None:
+                    await batcher.finish(work, receive)
             failure = None
         except ClientGone:
             failure = None
@@ -107,55 +127,36 @@ class PredictApp:
                 self._count(model, failure.status, arrived)
                 _log_failure(scope, failure, request_id, arrived)
                 await _send_error(send, failure, request_id, route)
-        body = work.body or b""
-        timing = (work.queue_seconds * 1e3, work.inference_seconds * 1e3)
+        content = work.body or batcher.encoder.empty(work.form)
         start = [
             _JSON,
-            (b"content-length", b"%d" % len(body)),
+            (b"content-length", b"%d" % len(content)),
             (b"x-request-id", request_id),
-            (b"server-timing", b"queue;dur=%.3f, inference;dur=%.3f" % timing),
+            (b"server-timing", b"queue;dur=%.3f, inference;dur=%.3f" % (work.queue_ms, work.inference_ms)),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": start})
-        await send({"type": "http.response.body", "body": body})
-        model.batcher.figures.count(200, time.perf_counter() - arrived)
+        await send({"type": "http.response.body", "body": content})
+        batcher.figures.count(200, time.perf_counter() - arrived)
 
-    async def _work(
-        self, model: LoadedModel, route: Route, headers: Headers, arrived: float, deadline: float, receive: Receive
+    async def _slowly(
+        self, model: LoadedModel, route: Route, scope: Scope, headers: Headers, message: Message, receive: Receive
     ) -> Work:
-        """Read, check and queue one request; return its work when it has its body."""
+        """Read and check a request with headers of its own, or a body that is large or comes in pieces."""
         _check_media(route, headers)
-        predictor = model.batcher.predictor
-        read = read_native if route.verb is Verb.NATIVE else read_tf
-        message = await receive()
         if message["type"] != "http.request":
             raise ClientGone
+        predictor = model.batcher.predictor
+        read = read_native if route.verb is Verb.NATIVE else read_tf
         body = message.get("body", b"")
-        if not message.get("more_body") and len(body) <= _LOOP_BODY_BYTES:
-            if len(body) > self._max_bytes:
-                raise self._too_large()
-            return await self._run(model, read(body, predictor), arrived, deadline, receive)
-        with self._holding(body, message, headers):
-            body = await self._read_body(message, receive)
-            request = await self._inference.run_in_thread(lambda: read(body, predictor))
-            return await self._run(model, request, arrived, deadline, receive)
-
-    async def _run(
-        self, model: LoadedModel, request: Request, arrived: float, deadline: float, receive: Receive
-    ) -> Work:
-        rows, size, form = request
-        work = Work(rows, size, form, arrived, deadline)
-        if size:
-            self._inference.cache.touch(model)
-            await model.batcher.run(work, receive)
-        else:
-            work.body = model.batcher.encoder.empty(form)
-        return work
+        if not message.get("more_body") and len(body) <= self._loop_bytes:
+            return Work(*read(body, predictor))
+        with self._holding(len(body) if not message.get("more_body") else self._told_bytes(scope)):
+            whole = await self._read_body(message, receive)
+            return Work(*await self._inference.run_in_thread(lambda: read(whole, predictor)))
 
     @contextlib.contextmanager
-    def _holding(self, body: bytes, message: Message, headers: Headers) -> Iterator[None]:
+    def _holding(self, size: int) -> Iterator[None]:
         """Count a large body against what the process may hold; refuse it before it is read."""
-        told = headers.get(b"content-length", b"")
-        size = len(body) if not message.get("more_body") else int(told) if told.isdigit() else self._max_bytes
         if size > self._max_bytes:
             raise self._too_large()
         if self._held_bytes + size > _LARGE_BODIES * self._max_bytes:
@@ -165,6 +166,11 @@ class PredictApp:
             yield
         finally:
             self._held_bytes -= size
+
+    def _told_bytes(self, scope: Scope) -> int:
+        """Return the size of a body that comes in pieces: as told, or the largest that it may have."""
+        told = header(scope, b"content-length") or b""
+        return int(told) if told.isdigit() and len(told) < 20 else self._max_bytes
 
     async def _read_body(self, message: Message, receive: Receive) -> bytes:
         parts = [message.get("body", b"")]
@@ -182,12 +188,11 @@ class PredictApp:
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The body is larger than {self._max_bytes} bytes.")
 
-    async def _model(self, project: str, path: str, route: Route, deadline: float) -> LoadedModel:
+    async def _find(self, scope: Scope, project: str, route: Route, deadline: float) -> LoadedModel:
+        """Return the model of a path that is not known yet, and remember it."""
         inference = self._inference
-        if self._catalogue is inference.catalogue:
-            model = self._models.get((project, path))
-            if model is not None and model.is_loaded:
-                return model
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(f"{scope['method']} is not a method of this path. Its methods: POST.")
         if route.name is None:
             raise model_not_found(route.ref)
         left = max(0.0, deadline - time.perf_counter())
@@ -197,7 +202,7 @@ class PredictApp:
             self._catalogue = inference.catalogue
         # Unless the ref came to mean another version while this one was loaded.
         if self._catalogue.find(project, route.name, route.selector) == model.entry:
-            self._models[project, path] = model
+            self._models[project, scope["path"]] = model
         return model
 
     def _route(self, path: str) -> Route | None:

@@ -5,7 +5,7 @@ the lists of numbers as they came: for one row of ten numbers that costs 1 µs i
 """
 
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -54,14 +54,17 @@ class RowReader:
     def join(self, parts: list[Rows]) -> ColumnArrays:
         """Return all rows of `parts`, in order, as columns."""
         if all(type(part) is list for part in parts):
-            return self._from_lists(list(chain.from_iterable(parts)))
+            lists = cast("list[NumberLists]", parts)
+            return self._from_lists(list(chain.from_iterable(lists)))
         columns = [part if isinstance(part, dict) else self._from_lists(part) for part in parts]
         if len(columns) == 1:
             return columns[0]
         return {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
 
     def _from_lists(self, rows: NumberLists) -> ColumnArrays:
-        return {self._array or "": np.array(rows, dtype=np.float64)}
+        # Half the time of np.array, which looks for the shape first.
+        flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * self._length)
+        return {self._array or "": flat.reshape(len(rows), self._length)}
 
 
 def count_rows(rows: Rows) -> int:

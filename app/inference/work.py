@@ -35,14 +35,14 @@ class Work:
         "error",
         "form",
         "future",
-        "inference_seconds",
+        "inference_ms",
         "is_left",
-        "queue_seconds",
+        "queue_ms",
         "rows",
         "size",
     )
 
-    def __init__(self, rows: Rows, size: int, form: Form, arrived: float, deadline: float) -> None:
+    def __init__(self, rows: Rows, size: int, form: Form, arrived: float = 0.0, deadline: float = 0.0) -> None:
         self.rows = rows
         self.size = size
         self.form = form
@@ -53,8 +53,8 @@ class Work:
         self.future: asyncio.Future[None] | None = None
         self.is_left = False
         """Nobody waits for the answer any more: the client hung up, or the deadline has passed."""
-        self.queue_seconds = 0.0
-        self.inference_seconds = 0.0
+        self.queue_ms = 0.0
+        self.inference_ms = 0.0
 
     @property
     def is_done(self) -> bool:
@@ -85,15 +85,15 @@ class Encoder:
         """Return the body of each work of a batch from all their outputs, in order."""
         predictor = self.predictor
         values = predictor.values(outputs)
-        answers: list[Any] | None = None
+        answers: list[bytes] = []
         bodies = []
         start = 0
         for work in batch:
             stop = start + work.size
             if work.form is Form.NATIVE:
-                if answers is None:
-                    answers = predictor.answers_of(values)
-                bodies.append(b'{"predictions":' + orjson.dumps(answers[start:stop]) + self._tail)
+                answers = answers or predictor.encode(values)
+                answer = answers[start] if work.size == 1 else b",".join(answers[start:stop])
+                bodies.append(b'{"predictions":[%b]%b' % (answer, self._tail))
             else:
                 head = b'{"predictions":' if work.form is Form.TF_ROWS else b'{"outputs":'
                 # orjson writes NaN as null, which is what JSON has for it.

@@ -11,25 +11,21 @@ from typing import Any
 import pytest
 
 from app.compat.tfserving import metadata_body, status_body
-from tests.inference.bundles import array_bundle, table_bundle
 from tests.inference.serving import Serving, request, serve
 
 ROW = [0.1, -0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., None]:
+def run(tmp_path: Path, bundles: Path) -> Callable[..., None]:
     """Run a test's coroutine against a service with a dense classifier and a table's regression."""
 
     def runner(test: Callable[[Serving], Awaitable[None]], **settings: Any) -> None:
         async def body() -> None:
             async with serve(tmp_path / "home", **settings) as serving:
-                array_bundle(tmp_path / "dense1", seed=1)
-                array_bundle(tmp_path / "dense2", seed=2)
-                table_bundle(tmp_path / "price", "value")
-                serving.models.publish("dense", 1, tmp_path / "dense1")
-                serving.models.publish("dense", 2, tmp_path / "dense2")
-                serving.models.publish("price", 1, tmp_path / "price")
+                serving.models.publish("dense", 1, bundles / "dense1")
+                serving.models.publish("dense", 2, bundles / "dense2")
+                serving.models.publish("price", 1, bundles / "price")
                 serving.models.put_alias("dense", "production", 1)
                 await serving.service.refresh()
                 await test(serving)
@@ -161,7 +157,8 @@ def test_metadata(run: Any) -> None:
         (output,) = signature["outputs"].values()
         assert [dimension["size"] for dimension in output["tensor_shape"]["dim"]] == ["-1", "1"]
         assert signature["method_name"] == "tensorflow/serving/predict"
-        dense = metadata_body("dense", 2, (await serving.service.get("default", "dense", None, 5.0)).batcher.predictor.manifest)
+        model = await serving.service.get("default", "dense", None, 5.0)
+        dense = metadata_body("dense", 2, model.batcher.predictor.manifest)
         spec = dense["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["x"]
         assert [dimension["size"] for dimension in spec["tensor_shape"]["dim"]] == ["-1", "10"]
 

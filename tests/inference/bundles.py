@@ -1,5 +1,6 @@
 """Small bundles made by hand: networks out of ONNX operators, preprocessing fitted on a few rows."""
 
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from app.models.bundle import write_bundle
 from app.preprocessing.labels import ClassTarget, LabelsTarget, Target, ValueTarget
 from app.preprocessing.tabular import Options, TabularPreprocessing
 
+Layers = list[tuple[np.ndarray, np.ndarray]]
+
 
 class Column(NamedTuple):
     """A column of training rows."""
@@ -20,7 +23,7 @@ class Column(NamedTuple):
     shape: tuple[int, ...] | None = None
 
 
-def dense_layers(seed: int, widths: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+def dense_layers(seed: int, widths: list[int]) -> Layers:
     """Return kernels and biases of a dense network."""
     random = np.random.default_rng(seed)
     return [
@@ -28,14 +31,14 @@ def dense_layers(seed: int, widths: list[int]) -> list[tuple[np.ndarray, np.ndar
             random.normal(0.0, 1.0 / np.sqrt(rows), (rows, columns)).astype(np.float32),
             random.normal(0.0, 0.1, columns).astype(np.float32),
         )
-        for rows, columns in zip(widths, widths[1:], strict=False)
+        for rows, columns in itertools.pairwise(widths)
     ]
 
 
 def save_network(
     path: Path,
     inputs: dict[str, tuple[str, tuple[int, ...]]],
-    layers: list[tuple[np.ndarray, np.ndarray]],
+    layers: Layers,
     last: str,
 ) -> None:
     """Write a dense network over all inputs side by side; `last` is Softmax, Sigmoid or Identity."""
@@ -68,7 +71,7 @@ def save_network(
 def seal(
     folder: Path,
     preprocessing: TabularPreprocessing,
-    layers: list[tuple[np.ndarray, np.ndarray]],
+    layers: Layers,
     last: str,
     task: str,
     job: str = "job_test",
@@ -99,7 +102,7 @@ def seal(
     )
 
 
-def array_bundle(folder: Path, seed: int = 7, labels: int = 10, hidden: int = 64) -> list[tuple[np.ndarray, np.ndarray]]:
+def array_bundle(folder: Path, seed: int = 7, labels: int = 10, hidden: int = 64) -> Layers:
     """The dense classifier 10-64-64-10 on one array column `x`; return its layers."""
     rows = np.random.default_rng(1).normal(size=(50, 10))
     columns = {"x": rows, "y": np.arange(50, dtype=np.float64) % labels}
@@ -112,7 +115,12 @@ def array_bundle(folder: Path, seed: int = 7, labels: int = 10, hidden: int = 64
     return layers
 
 
-TABLE_INPUTS = [Column("age", "number"), Column("size", "integer"), Column("smoker", "boolean"), Column("city", "category")]
+TABLE_INPUTS = [
+    Column("age", "number"),
+    Column("size", "integer"),
+    Column("smoker", "boolean"),
+    Column("city", "category"),
+]
 
 
 def table_columns() -> dict[str, np.ndarray]:

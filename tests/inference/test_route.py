@@ -3,8 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import orjson
 import pytest
 
 from app.core.auth import key_line
-from tests.inference.bundles import array_bundle, table_bundle
 from tests.inference.serving import Serving, request, serve
 
 ROW = [0.1, -0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
@@ -20,18 +18,15 @@ PATH = "/v1/models/dense/predict"
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., None]:
+def run(tmp_path: Path, bundles: Path) -> Callable[..., None]:
     """Run a test's coroutine against a service with the models `dense@1`, `dense@2` and `table@1`."""
 
     def runner(test: Callable[[Serving], Awaitable[None]], **settings: Any) -> None:
         async def body() -> None:
             async with serve(tmp_path / "home", **settings) as serving:
-                array_bundle(tmp_path / "dense1", seed=1)
-                array_bundle(tmp_path / "dense2", seed=2)
-                table_bundle(tmp_path / "table")
-                serving.models.publish("dense", 1, tmp_path / "dense1")
-                serving.models.publish("dense", 2, tmp_path / "dense2")
-                serving.models.publish("table", 1, tmp_path / "table")
+                serving.models.publish("dense", 1, bundles / "dense1")
+                serving.models.publish("dense", 2, bundles / "dense2")
+                serving.models.publish("table", 1, bundles / "table")
                 serving.models.put_alias("dense", "production", 1)
                 await serving.service.refresh()
                 await test(serving)

@@ -12,7 +12,6 @@ import pytest
 from app.core.errors import NotFound, Overloaded
 from app.inference import service as service_module
 from app.inference.catalogue import AliasEntry, Catalogue, VersionEntry, parse_ref
-from tests.inference.bundles import array_bundle
 from tests.inference.serving import Serving, serve, until
 
 ROW = [0.1, -0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
@@ -20,15 +19,13 @@ PATH = "/v1/models/dense/predict"
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., None]:
-    """Run a test's coroutine against a service with the model `dense@1`; `dense2` and `dense3` wait to be published."""
+def run(tmp_path: Path, bundles: Path) -> Callable[..., None]:
+    """Run a test's coroutine against a service with the model `dense@1`."""
 
     def runner(test: Callable[[Serving], Awaitable[None]], **settings: Any) -> None:
         async def body() -> None:
             async with serve(tmp_path / "home", **settings) as serving:
-                for number in (1, 2, 3):
-                    array_bundle(tmp_path / f"dense{number}", seed=number)
-                serving.models.publish("dense", 1, tmp_path / "dense1")
+                serving.models.publish("dense", 1, bundles / "dense1")
                 await test(serving)
 
         asyncio.run(body())
@@ -77,12 +74,12 @@ def test_a_model_published_elsewhere_is_found_at_once(run: Any) -> None:
     run(test)
 
 
-def test_a_change_is_followed(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_is_followed(run: Any, bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_module, "POLL_SECONDS", 0.02)
 
     async def test(serving: Serving) -> None:
         before = await serving.predict("dense", [ROW])
-        serving.models.publish("dense", 2, tmp_path / "dense2")
+        serving.models.publish("dense", 2, bundles / "dense2")
         await until(lambda: serving.service.catalogue.counter == 2)
         after = await serving.predict("dense", [ROW])
         assert after != before
@@ -95,15 +92,15 @@ def test_a_change_is_followed(run: Any, tmp_path: Path, monkeypatch: pytest.Monk
     run(test)
 
 
-def test_a_new_version_is_in_memory_before_it_answers(run: Any, tmp_path: Path) -> None:
+def test_a_new_version_is_in_memory_before_it_answers(run: Any, bundles: Path) -> None:
     async def test(serving: Serving) -> None:
         await serving.predict("dense", [ROW])
-        new = serving.models.publish("dense", 2, tmp_path / "dense2")
+        new = serving.models.publish("dense", 2, bundles / "dense2")
         assert serving.service.cache.peek(new) is None
         await serving.service.refresh()
         assert serving.service.cache.peek(new) is not None
         # A version that nobody asked for is not loaded ahead.
-        serving.models.publish("other", 1, tmp_path / "dense3")
+        serving.models.publish("other", 1, bundles / "dense3")
         serving.models.put_alias("dense", "old", 1)
         await serving.service.refresh()
         assert serving.service.figures.loaded_models == 2
@@ -111,10 +108,10 @@ def test_a_new_version_is_in_memory_before_it_answers(run: Any, tmp_path: Path) 
     run(test)
 
 
-def test_a_deleted_version_leaves_memory_and_disk(run: Any, tmp_path: Path) -> None:
+def test_a_deleted_version_leaves_memory_and_disk(run: Any, bundles: Path) -> None:
     async def test(serving: Serving) -> None:
         first = serving.models.versions[0]
-        second = serving.models.publish("dense", 2, tmp_path / "dense2")
+        second = serving.models.publish("dense", 2, bundles / "dense2")
         await serving.predict("dense@1", [ROW])
         await serving.predict("dense@2", [ROW])
         folder = serving.settings.work_dir / "models"
@@ -146,10 +143,10 @@ def test_many_ask_and_one_loads(run: Any, monkeypatch: pytest.MonkeyPatch) -> No
     run(test)
 
 
-def test_a_slow_load_costs_only_those_who_wait_for_it(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_load_costs_only_those_who_wait_for_it(run: Any, bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(serving: Serving) -> None:
         await serving.predict("dense", [ROW])
-        serving.models.publish("slow", 1, tmp_path / "dense2")
+        serving.models.publish("slow", 1, bundles / "dense2")
         go = threading.Event()
         store = serving.service._store
         load = store.load
@@ -171,11 +168,11 @@ def test_a_slow_load_costs_only_those_who_wait_for_it(run: Any, tmp_path: Path, 
     run(test)
 
 
-def test_the_least_recently_used_goes_first(run: Any, tmp_path: Path) -> None:
+def test_the_least_recently_used_goes_first(run: Any, bundles: Path) -> None:
     async def test(serving: Serving) -> None:
         first = serving.models.versions[0]
-        second = serving.models.publish("dense", 2, tmp_path / "dense2")
-        third = serving.models.publish("dense", 3, tmp_path / "dense3")
+        second = serving.models.publish("dense", 2, bundles / "dense2")
+        third = serving.models.publish("dense", 3, bundles / "dense3")
         expected = await serving.predict("dense@1", [ROW])
         await serving.predict("dense@2", [ROW])
         await serving.predict("dense@1", [ROW])
@@ -192,7 +189,7 @@ def test_the_least_recently_used_goes_first(run: Any, tmp_path: Path) -> None:
     run(test, model_cache_bytes=5_000_000 // 2)
 
 
-def test_a_restart_uses_what_is_on_disk(run: Any, tmp_path: Path) -> None:
+def test_a_restart_uses_what_is_on_disk(run: Any) -> None:
     async def test(serving: Serving) -> None:
         expected = await serving.predict("dense", [ROW])
         await serving.service.stop()
@@ -218,10 +215,10 @@ def test_what_was_altered_on_disk_is_fetched_again(run: Any) -> None:
     run(test)
 
 
-def test_a_damaged_version_is_refused_and_the_rest_served(run: Any, tmp_path: Path) -> None:
+def test_a_damaged_version_is_refused_and_the_rest_served(run: Any, bundles: Path, tmp_path: Path) -> None:
     async def test(serving: Serving) -> None:
-        damaged = serving.models.publish("damaged", 1, tmp_path / "dense2")
-        missing = serving.models.publish("missing", 1, tmp_path / "dense3")
+        damaged = serving.models.publish("damaged", 1, bundles / "dense2")
+        missing = serving.models.publish("missing", 1, bundles / "dense3")
         path = serving.blobs.path(f"{damaged.blob_prefix}/model.onnx")
         path.write_bytes(path.read_bytes()[:-1] + b"\x00")
         shutil.rmtree(serving.blobs.path(missing.blob_prefix))
@@ -235,11 +232,11 @@ def test_a_damaged_version_is_refused_and_the_rest_served(run: Any, tmp_path: Pa
     run(test)
 
 
-def test_a_manifest_that_was_not_published_is_refused(run: Any, tmp_path: Path) -> None:
+def test_a_manifest_that_was_not_published_is_refused(run: Any, bundles: Path) -> None:
     async def test(serving: Serving) -> None:
         entry = serving.models.versions[0]
         serving.blobs.delete_tree(entry.blob_prefix)
-        forged = serving.models.publish("dense", 9, tmp_path / "dense2")
+        forged = serving.models.publish("dense", 9, bundles / "dense2")
         shutil.copytree(serving.blobs.path(forged.blob_prefix), serving.blobs.path(entry.blob_prefix))
         assert (await serving.post("/v1/models/dense@1/predict", {"instances": [ROW]})).status == 503
 
@@ -261,19 +258,19 @@ def test_the_database_away(run: Any) -> None:
     run(test)
 
 
-def test_a_change_made_here_is_seen_before_it_is_answered(run: Any, tmp_path: Path) -> None:
+def test_a_change_made_here_is_seen_before_it_is_answered(run: Any, bundles: Path) -> None:
     async def test(serving: Serving) -> None:
         await serving.predict("dense", [ROW])
-        serving.models.publish("dense", 2, tmp_path / "dense2")
+        serving.models.publish("dense", 2, bundles / "dense2")
         await asyncio.to_thread(serving.service.refresh_from_thread)
         assert serving.service.catalogue.counter == serving.models.counter
 
     run(test)
 
 
-def test_projects_do_not_see_each_other(run: Any, tmp_path: Path) -> None:
+def test_projects_do_not_see_each_other(run: Any, bundles: Path) -> None:
     async def test(serving: Serving) -> None:
-        serving.models.publish("foreign", 1, tmp_path / "dense2", project="other")
+        serving.models.publish("foreign", 1, bundles / "dense2", project="other")
         assert (await serving.post("/v1/models/foreign/predict", {"instances": [ROW]})).status == 404
 
     run(test)
