@@ -55,7 +55,8 @@ def flags_csv(rows: int = 240, seed: int = 0) -> str:
     rng = np.random.default_rng(seed)
     first, second = rng.normal(size=(2, rows))
     lines = [
-        f"{first[i]:.5f},{second[i]:.5f},{str(first[i] > 0).lower()},{str(second[i] > 0.3).lower()}" for i in range(rows)
+        f"{first[i]:.5f},{second[i]:.5f},{str(first[i] > 0).lower()},{str(second[i] > 0.3).lower()}"
+        for i in range(rows)
     ]
     return "first,second,up,right\n" + "\n".join(lines) + "\n"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from workers.trainer.bootstrap import resample_confusion, resample_rows
+from workers.trainer.bootstrap import area_influence, resample_confusion, resample_rows
 from workers.trainer.evaluation import OTHERS, Answers, evaluate, guess_loss
 from workers.trainer.figures import area_under_curve, confusion_matrix, find_figure
 
@@ -108,13 +108,14 @@ def test_figures_of_values_are_those_of_scikit_learn() -> None:
 
 def test_the_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
     values = np.random.default_rng(0).normal(size=2000)
-    samples = resample_rows(np.random.default_rng(1), 2000, 1, lambda index: values[index].mean(axis=1))
+    samples = resample_rows(np.random.default_rng(1), 2000, 1, 0.0, lambda index: values[index].mean(axis=1))
     assert samples.std() == pytest.approx(values.std() / np.sqrt(2000), rel=0.1)
 
 
 def test_of_very_many_rows_a_part_is_drawn_and_the_interval_keeps_its_width() -> None:
     values = np.random.default_rng(0).normal(size=400_000)
-    samples = resample_rows(np.random.default_rng(1), len(values), 20, lambda index: values[index].mean(axis=1))
+    samples = resample_rows(np.random.default_rng(1), len(values), 20, 7.0, lambda index: values[index].mean(axis=1))
+    assert np.median(samples) == pytest.approx(7.0)
     assert samples.std() == pytest.approx(1 / np.sqrt(400_000), rel=0.1)
 
 
@@ -131,6 +132,19 @@ def test_resampling_a_confusion_matrix_is_resampling_its_rows() -> None:
     )
     assert by_cells["f1"].mean() == pytest.approx(by_rows.mean(), abs=0.005)
     assert by_cells["f1"].std() == pytest.approx(by_rows.std(), rel=0.15)
+
+
+def test_the_interval_of_an_area_is_that_of_resampled_areas() -> None:
+    rng = np.random.default_rng(11)
+    truth = rng.random(150) < 0.3
+    score = (truth * 0.8 + rng.normal(size=150)).round(1)
+    influence = area_influence(truth, score)
+    assert influence.mean() == pytest.approx(0.0, abs=1e-12)
+    drawn = np.random.default_rng(12).integers(0, 150, (500, 150))
+    by_rows = np.array([sk.roc_auc_score(truth[index], score[index]) for index in drawn])
+    by_influence = sk.roc_auc_score(truth, score) + influence[drawn].mean(axis=1)
+    assert by_influence.std() == pytest.approx(by_rows.std(), rel=0.1)
+    assert np.corrcoef(by_rows, by_influence)[0, 1] > 0.98
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:

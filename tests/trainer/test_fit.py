@@ -101,7 +101,11 @@ def _plain(order: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
 def test_accumulated_batches_give_what_the_big_batch_gives(tmp_path: Path, execution: str) -> None:
-    training = {"epochs": 3, "optimizer": {"name": "sgd", "learning_rate": 0.1}, "regularization": {"l2": 0.01, "l1": 0.001}}
+    training = {
+        "epochs": 3,
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "regularization": {"l2": 0.01, "l1": 0.001},
+    }
     order = _plain(order_of(
         tmp_path, line_csv(), "tabular-regression", "value", columns={"weight": "weight"}, training=training
     ))  # fmt: skip

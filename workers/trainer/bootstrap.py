@@ -14,9 +14,9 @@ from workers.trainer.figures import precision_recall_f1
 
 RESAMPLES = 1000
 QUANTILES = (0.025, 0.975)
-# Rows drawn at a time, so that the indices of a piece stay in a processor's cache and memory stays small.
-PIECE_DRAWS = 4_000_000
-# All draws of one figure: below a second.
+# Rows drawn at a time: their indices and values stay in a processor's cache. Larger pieces were up to 3× slower.
+PIECE_DRAWS = 40_000
+# All draws of one figure: about a quarter of a second.
 MOST_DRAWS = 25_000_000
 
 Floats = NDArray[Any]
@@ -33,18 +33,19 @@ def interval_of(samples_R: Floats) -> Interval:
     return float(low), float(high)
 
 
-def resample_rows(rng: Rng, rows: int, cost: int, figure: Callable[[NDArray[np.int64]], Floats]) -> Floats:
+def resample_rows(
+    rng: Rng, rows: int, cost: int, centre: float, figure: Callable[[NDArray[np.int64]], Floats]
+) -> Floats:
     """Return (R,) figures of resampled rows; `figure` maps (r, N) indices to (r,) figures.
 
-    `cost`: how many times the figure goes over each row. Of very many rows a part is drawn,
-    and the spread around the middle is made smaller to match (m out of n; Bickel et al. 1997).
+    `cost`: how many numbers the figure reads of each row; `centre`: the figure of all rows. Of very many rows a part
+    is drawn, and the spread around `centre` made smaller to match (m out of n; Bickel, Götze & van Zwet 1997).
     """
     drawn = min(rows, max(MOST_DRAWS // (RESAMPLES * cost), 200))
     samples = np.concatenate([figure(index) for index in _pieces(rng, rows, drawn)])
-    if drawn == rows:
+    if drawn == rows or not np.isfinite(samples).any():
         return samples
-    middle = np.nanmedian(samples) if np.isfinite(samples).any() else float("nan")
-    return np.asarray(middle + (samples - middle) * np.sqrt(drawn / rows))
+    return np.asarray(centre + (samples - np.nanmedian(samples)) * np.sqrt(drawn / rows))
 
 
 def _pieces(rng: Rng, rows: int, drawn: int) -> Iterator[NDArray[np.int64]]:
@@ -83,20 +84,22 @@ def _sum_by(cells_RK: Floats, group_K: NDArray[np.int64], groups: int) -> Floats
     return sums.T
 
 
-def resample_area(rng: Rng, positive_N: NDArray[np.bool_], score_N: Floats, classes: int) -> Floats:
-    """Return (R,) areas under the ROC curve of resampled rows; NaN where one side is missing."""
+def area_influence(positive_N: NDArray[np.bool_], score_N: Floats) -> Floats:
+    """Return (N,) how much each row moves the area under the ROC curve; its mean is 0. NaN where there is no curve.
+
+    To first order the area of a resample is the area plus the mean of its rows' influences: the components of DeLong,
+    DeLong & Clarke-Pearson (1988), equation 5. Resampling them costs what resampling a mean does.
+    """
+    positives = int(positive_N.sum())
+    negatives = len(positive_N) - positives
+    if not positives or not negatives:
+        return np.full(len(positive_N), np.nan)
     values, group_N = np.unique(score_N, return_inverse=True)
-
-    def areas(index: NDArray[np.int64]) -> Floats:
-        # Counts of positives and negatives at each distinct score, for all resamples at once.
-        offset = np.arange(len(index))[:, None] * len(values) + group_N[index]
-        size = len(index) * len(values)
-        positive = np.bincount(offset[positive_N[index]], minlength=size).reshape(len(index), -1).astype(np.float64)
-        every = np.bincount(offset.ravel(), minlength=size).reshape(len(index), -1)
-        negative = every - positive
-        below = np.cumsum(negative, axis=1) - 0.5 * negative
-        pairs = positive.sum(axis=1) * negative.sum(axis=1)
-        wins = (positive * below).sum(axis=1)
-        return np.asarray(np.divide(wins, pairs, out=np.full(len(index), np.nan), where=pairs > 0))
-
-    return resample_rows(rng, len(score_N), 4 * classes, areas)
+    positive_at = np.bincount(group_N[positive_N], minlength=len(values)).astype(np.float64)
+    negative_at = np.bincount(group_N[~positive_N], minlength=len(values)).astype(np.float64)
+    # The share of the other side that a row stands on the right side of, ties counted half.
+    over_negatives = ((np.cumsum(negative_at) - 0.5 * negative_at) / negatives)[group_N]
+    under_positives = ((positives - np.cumsum(positive_at) + 0.5 * positive_at) / positives)[group_N]
+    area = float(over_negatives[positive_N].mean())
+    share = positives / len(positive_N)
+    return np.where(positive_N, (over_negatives - area) / share, (under_positives - area) / (1.0 - share))

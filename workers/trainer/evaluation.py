@@ -15,6 +15,7 @@ from workers.trainer import bootstrap
 from workers.trainer.bootstrap import Interval, interval_of
 from workers.trainer.figures import (
     FIGURES,
+    THRESHOLD,
     class_counts,
     confusion_matrix,
     is_class,
@@ -83,8 +84,8 @@ def _of_values(answers: Answers, seed: int) -> tuple[dict[str, float], dict[str,
     # Sums of squares around any fixed point give the spread of a resample around its own mean.
     centred = truth - truth.mean(axis=0)
     samples = {
-        "mae": _resample(seed, len(truth), 1, lambda index: error_N[index].mean(axis=1)),
-        "rmse": _resample(seed, len(truth), 1, lambda index: np.sqrt(square_N[index].mean(axis=1))),
+        "mae": _resample(seed, len(truth), 1, figures["mae"], lambda index: error_N[index].mean(axis=1)),
+        "rmse": _resample(seed, len(truth), 1, figures["rmse"], lambda index: np.sqrt(square_N[index].mean(axis=1))),
     }
 
     def r2(index: NDArray[np.int64]) -> Floats:
@@ -93,7 +94,7 @@ def _of_values(answers: Answers, seed: int) -> tuple[dict[str, float], dict[str,
         residual = square_N[index].mean(axis=1) * truth.shape[1]
         return np.asarray(1.0 - np.divide(residual, spread, out=np.full(len(index), np.nan), where=spread > 0))
 
-    samples["r2"] = _resample(seed, len(truth), 2 * truth.shape[1], r2)
+    samples["r2"] = _resample(seed, len(truth), 2 * truth.shape[1], figures["r2"], r2)
     return figures, {name: interval_of(sample) for name, sample in samples.items()}
 
 
@@ -101,22 +102,27 @@ def _of_classes(answers: Answers, seed: int) -> tuple[dict[str, float], dict[str
     task, truth, given = answers.task, answers.truth, answers.given
     figures = {name: FIGURES[task][name](truth, given) for name in CLASS_FIGURES}
     losses_N = row_log_losses(truth, given, task)
-    samples = {"log_loss": _resample(seed, len(truth), 1, lambda index: losses_N[index].mean(axis=1))}
+    loss = figures["log_loss"]
+    samples = {"log_loss": _resample(seed, len(truth), 1, loss, lambda index: losses_N[index].mean(axis=1))}
     if task == "classification":
         matrix = confusion_matrix(truth, given.argmax(axis=1), given.shape[1])
         samples |= bootstrap.resample_confusion(_rng(seed), matrix)
     else:
-        samples |= _resample_labels(truth >= 0.5, given >= 0.5, seed)
-    columns = ranked_classes(given, task)
-    areas = [bootstrap.resample_area(_rng(seed), is_class(truth, c, task), given[:, c], len(columns)) for c in columns]
-    defined = np.isfinite(areas)
-    counts = defined.sum(axis=0)
-    total = np.where(defined, areas, 0.0).sum(axis=0)
-    samples["roc_auc"] = np.divide(total, counts, out=np.full(len(total), np.nan), where=counts > 0)
+        samples |= _resample_labels(truth >= THRESHOLD, given >= THRESHOLD, figures, seed)
+    influences = [bootstrap.area_influence(is_class(truth, c, task), given[:, c]) for c in ranked_classes(given, task)]
+    if defined := [influence for influence in influences if np.isfinite(influence).all()]:
+        influence_N = np.mean(defined, axis=0)
+        area = figures["roc_auc"]
+        moved = _resample(seed, len(truth), 1, 0.0, lambda index: influence_N[index].mean(axis=1))
+        samples["roc_auc"] = np.clip(area + moved, 0.0, 1.0)
+    else:
+        samples["roc_auc"] = np.array([np.nan])
     return figures, {name: interval_of(sample) for name, sample in samples.items()}
 
 
-def _resample_labels(truth_NC: NDArray[np.bool_], given_NC: NDArray[np.bool_], seed: int) -> dict[str, Floats]:
+def _resample_labels(
+    truth_NC: NDArray[np.bool_], given_NC: NDArray[np.bool_], figures: dict[str, float], seed: int
+) -> dict[str, Floats]:
     """Resampled figures of independent labels: exact match, macro precision, recall and F1."""
     right_N = (truth_NC == given_NC).all(axis=1).astype(np.float64)
     seen = (truth_NC | given_NC).any(axis=0)
@@ -134,10 +140,10 @@ def _resample_labels(truth_NC: NDArray[np.bool_], given_NC: NDArray[np.bool_], s
 
     cost = 3 * labels
     return {
-        "accuracy": _resample(seed, rows, 1, lambda index: right_N[index].mean(axis=1)),
-        "precision": _resample(seed, rows, cost, counts_of(0)),
-        "recall": _resample(seed, rows, cost, counts_of(1)),
-        "f1": _resample(seed, rows, cost, counts_of(2)),
+        "accuracy": _resample(seed, rows, 1, figures["accuracy"], lambda index: right_N[index].mean(axis=1)),
+        "precision": _resample(seed, rows, cost, figures["precision"], counts_of(0)),
+        "recall": _resample(seed, rows, cost, figures["recall"], counts_of(1)),
+        "f1": _resample(seed, rows, cost, figures["f1"], counts_of(2)),
     }
 
 
@@ -195,5 +201,5 @@ def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, _SALT])
 
 
-def _resample(seed: int, rows: int, cost: int, figure: Any) -> Floats:
-    return bootstrap.resample_rows(_rng(seed), rows, cost, figure)
+def _resample(seed: int, rows: int, cost: int, centre: float, figure: Any) -> Floats:
+    return bootstrap.resample_rows(_rng(seed), rows, cost, centre, figure)

@@ -14,7 +14,8 @@ from workers.trainer.epochs import EpochFigures
 from workers.trainer.failures import TrainingFailed, diverged, storage_full
 from workers.trainer.feed import IN_DEVICE_BYTES, row_order
 from workers.trainer.forward import Forward
-from workers.trainer.loop import SUMS, LoopPlan, TrainingFunction
+from workers.trainer.loop import SUMS, TrainingFunction
+from workers.trainer.loop_plan import LoopPlan
 from workers.trainer.order import Order
 from workers.trainer.pace import Pacer
 from workers.trainer.problem import Problem

@@ -20,7 +20,8 @@ from workers.trainer.failures import TrainingFailed
 from workers.trainer.feed import IN_DEVICE_BYTES, Rows
 from workers.trainer.fit import Fit, Stop, StopReason, Tools
 from workers.trainer.forward import Forward
-from workers.trainer.loop import Execution, LoopPlan, TrainingFunction, choose_execution
+from workers.trainer.loop import TrainingFunction
+from workers.trainer.loop_plan import Execution, LoopPlan, choose_execution
 from workers.trainer.losses import Objective, loss_name
 from workers.trainer.optimizers import build_optimizer
 from workers.trainer.order import Order
