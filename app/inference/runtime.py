@@ -17,8 +17,8 @@ import numpy as np
 # of this machine, and may send, while it is being imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime  # noqa: E402
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # noqa: E402
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 Arrays = dict[str, np.ndarray]
 
