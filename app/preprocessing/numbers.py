@@ -83,7 +83,7 @@ def _fill(finite: NDArray[np.float64], impute: Impute) -> float:
     if impute == "most_frequent":
         distinct, counts = np.unique(finite, return_counts=True)
         return float(distinct[counts.argmax()])
-    return float(np.median(thin(finite, FIT_ROWS)))
+    return float(np.median(thin(finite, FIT_ROWS) / 2)) * 2  # the middle of two 1e308 is one, not infinity
 
 
 def _fit_standard(finite: NDArray[np.float64]) -> Standard:

@@ -58,7 +58,7 @@ def as_column(kind: str, values: Sequence[Any] | np.ndarray) -> np.ndarray:
 def resolved_for(
     inputs: Sequence[str], target: str | list[str], task: str = "classification", **changes: Any
 ) -> dict[str, Any]:
-    """Return what `resolve` would give, with changes: `clean`, `split`, `columns`, `numbers`, `categories`, `training`."""
+    """Return what `resolve` would give, with changes to its parts: `clean`, `split`, `columns`, `numbers` …"""
     return {
         "recipe": f"tabular-{task}",
         "task": task,
