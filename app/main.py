@@ -8,10 +8,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from app import RELEASE
+from app.compat.router import router as compat_router
 from app.core.asgi import App, Edge, Receive, Scope, Send
 from app.core.auth import Authenticator
 from app.core.handlers import install_handlers
 from app.core.logging import configure_logging
+from app.core.openapi import complete_document
 from app.core.settings import Settings
 from app.datasets.cache import DatasetCache
 from app.datasets.router import router as datasets_router
@@ -58,6 +60,8 @@ def build_services(settings: Settings) -> Services:
     blobs = open_blobs(settings.storage)
     bell = Bell(settings.broker)
     models = ModelService(database, blobs)
+    inference = InferenceService(blobs, settings, models)
+    models.on_change = inference.refresh_from_thread
     return Services(
         settings=settings,
         database=database,
@@ -65,7 +69,7 @@ def build_services(settings: Settings) -> Services:
         datasets=DatasetService(database, blobs, settings),
         jobs=JobService(database, blobs, settings, DatasetCache(blobs, settings.work_dir), bell),
         models=models,
-        inference=InferenceService(blobs, settings, models),
+        inference=inference,
         health=Health(settings, database, blobs, bell.ping),
         gauges=Gauges(database, settings),
         bell=bell,
@@ -118,19 +122,20 @@ def build_api(services: Services) -> FastAPI:
     )
     app.state.services = services
     install_handlers(app)
-    for router in (system_router, datasets_router, recipes_router, jobs_router, models_router):
+    for router in (system_router, datasets_router, recipes_router, jobs_router, models_router, compat_router):
         app.include_router(router)
-    _describe_predictions(app)
+    _complete_openapi(app)
     return app
 
 
-def _describe_predictions(app: FastAPI) -> None:
+def _complete_openapi(app: FastAPI) -> None:
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = describe()
         for path, item in openapi_paths().items():
             document["paths"].setdefault(path, {}).update(item)
+        complete_document(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

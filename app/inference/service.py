@@ -112,7 +112,7 @@ class InferenceService:
 
     def refresh_from_thread(self, timeout_seconds: float = 2.0) -> None:
         """See a change that this process has just made, before it is answered; called off the event loop."""
-        if self._loop is not None:
+        if self._loop is not None and self._loop.is_running():
             future = asyncio.run_coroutine_threadsafe(self._try_refresh(), self._loop)
             with contextlib.suppress(concurrent.futures.TimeoutError):
                 future.result(timeout_seconds)

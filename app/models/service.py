@@ -1,6 +1,6 @@
 """Finished models: names, versions, aliases, files (API.md §5)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -32,6 +32,8 @@ class ModelService:
     def __init__(self, database: Database, blobs: BlobStore) -> None:
         self.database = database
         self.blobs = blobs
+        self.on_change: Callable[[], object] = lambda: None
+        """Called after each change that predictions must see before it is answered."""
 
     # For the inference
 
@@ -125,6 +127,7 @@ class ModelService:
             self._lock(session, project, name)
             self._require_version(session, project, name, version, param="version")
             repository.put_alias(session, project, name, alias, version)
+        self.on_change()
         return AliasView(name=name, alias=alias, version=version)
 
     def delete_alias(self, project: str, name: str, alias: str) -> Deleted:
@@ -133,6 +136,7 @@ class ModelService:
             if not repository.delete_alias(session, project, name, alias):
                 message = f"Model {name[:64]!r} has no alias {alias[:64]!r}."
                 raise NotFound(message, code="alias_not_found", param="alias")
+        self.on_change()
         return Deleted(id=f"{name}@{alias}", object="model.alias")
 
     def delete_version(self, project: str, name: str, version: int) -> Deleted:
@@ -149,6 +153,7 @@ class ModelService:
                     details=[{"param": "alias", "message": alias} for alias in pointing],
                 )
             prefix = repository.delete_version(session, project, name, version)
+        self.on_change()
         if prefix is not None:
             self.blobs.delete_tree(prefix)
         return Deleted(id=f"{name}@{version}", object="model.version")
@@ -160,6 +165,7 @@ class ModelService:
             prefixes = repository.delete_versions(session, project, name)
             if not prefixes:
                 raise model_not_found(name)
+        self.on_change()
         for prefix in prefixes:
             self.blobs.delete_tree(prefix)
         return Deleted(id=name, object="model")
