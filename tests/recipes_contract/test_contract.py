@@ -1,0 +1,200 @@
+"""What every recipe promises (DESIGN.md §9), one class over all of them.
+
+Learns a small problem; its bundle says the same in another process; a row alone is that row in a batch; the same seed
+gives the same weights; killed and resumed, the same weights.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.inference.predictor import Predictor
+from tests.trainer.orders import SMALL_MLP, Sink, blobs_csv, flags_csv, line_csv, order_of, parsed
+
+pytestmark = pytest.mark.recipes
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSIC_LAYERS: dict[str, Any] = {
+    "type": "layers",
+    "layers": [
+        {"class_name": "Dense", "config": {"units": 64, "activation": "relu"}},
+        {"class_name": "Dropout", "config": {"rate": 0.1}},
+        {"class_name": "Dense", "config": {"units": 64, "activation": "relu"}},
+        {"class_name": "Dense", "config": {"units": 3, "activation": "softmax"}},
+    ],
+}
+ENSEMBLE = {
+    **SMALL_MLP,
+    "normalization": "layer",
+    "activation": "gelu",
+    "members": 4,
+    "number_embeddings": {"type": "piecewise-linear", "bins": 8, "width": 4},
+    "category_embeddings": {"type": "embedding", "width": 4},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recipe with a small problem; `score` at least `least` on the test split is having learned it."""
+
+    recipe: str
+    csv: str
+    target: str | list[str]
+    architecture: dict[str, Any]
+    instances: list[dict[str, Any]]
+    score: str
+    least: float
+
+
+POINTS = [
+    {"first": 0.1, "second": 1.9, "colour": "red"},
+    {"first": None, "second": -2.0, "colour": "green"},
+    {"first": 6.2, "second": 2.0, "colour": "violet"},
+]
+PAIRS = [{"first": 0.5, "second": -1.0}, {"first": None, "second": 0.2}, {"first": -2.0}]
+CASES = {
+    "classification-mlp": Case(
+        "tabular-classification", blobs_csv(), "kind", ENSEMBLE, POINTS, "accuracy", 0.85
+    ),
+    "classification-layers": Case(
+        "tabular-classification", blobs_csv(), "kind", CLASSIC_LAYERS, POINTS, "accuracy", 0.85
+    ),
+    "classification-labels": Case(
+        "tabular-classification", flags_csv(), ["up", "right"], SMALL_MLP, PAIRS, "f1", 0.85
+    ),
+    "regression-mlp": Case("tabular-regression", line_csv(), "value", SMALL_MLP, PAIRS, "r2", 0.9),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A case that was run once without interruption."""
+
+    case: Case
+    order: dict[str, Any]
+    done: dict[str, Any]
+    bundle: Path
+
+
+def train(order: dict[str, Any], **changes: Any) -> tuple[dict[str, Any], Sink]:
+    from workers.trainer.main import run
+
+    sink = Sink()
+    assert run(parsed(order, **changes), sink, None) == 0
+    assert sink.lines[-1]["type"] == "done", sink.lines[-1]
+    return sink.lines[-1], sink
+
+
+def weights_of(bundle: Path) -> bytes:
+    """The trained weights, without the file's time stamps."""
+    with zipfile.ZipFile(bundle / "model.keras") as archive:
+        return archive.read("model.weights.h5")
+
+
+@pytest.fixture(scope="class", params=sorted(CASES))
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    case = CASES[request.param]
+    training = {
+        "epochs": 40,
+        "batch_size": 32,
+        "optimizer": {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.001},
+        "early_stopping": {"monitor": "val_loss", "patience": 12},
+    }
+    order = order_of(
+        tmp_path_factory.mktemp("case"),
+        case.csv,
+        case.recipe,
+        case.target,
+        params={"architecture": case.architecture},
+        columns={"exclude": ["weight"]} if "weight" in case.csv.splitlines()[0] else {},
+        training=training,
+    )
+    done, _ = train(order)
+    return Finished(case, order, done, Path(done["bundle"]))
+
+
+class TestEveryRecipe:
+    """In the order of DESIGN.md §9."""
+
+    def test_it_learns(self, finished: Finished) -> None:
+        assert finished.done["metrics"]["test"][finished.case.score] >= finished.case.least
+        assert finished.done["evaluation"]["rows"] >= 20
+
+    def test_its_bundle_says_the_same_in_another_process(self, finished: Finished) -> None:
+        code = (
+            "import json, sys; from pathlib import Path; from app.inference.predictor import Predictor\n"
+            "print(json.dumps(Predictor.load(Path(sys.argv[1])).predict(json.load(sys.stdin))))\n"
+            "assert 'tensorflow' not in sys.modules"
+        )
+        there = subprocess.run(
+            [sys.executable, "-c", code, str(finished.bundle)],
+            input=json.dumps(finished.case.instances).encode(), capture_output=True, cwd=ROOT, check=True, timeout=60,
+        )  # fmt: skip
+        assert json.loads(there.stdout) == Predictor.load(finished.bundle).predict(finished.case.instances)
+
+    def test_keras_opens_its_model_and_agrees(self, finished: Finished) -> None:
+        import keras
+
+        from workers.architectures import custom
+
+        assert custom.PACKAGE == "trainyard"
+        predictor = Predictor.load(finished.bundle)
+        inputs = predictor.prepare(finished.case.instances)
+        model = keras.saving.load_model(finished.bundle / "model.keras", safe_mode=True, compile=False)
+        answers = np.asarray(model({tensor.name: inputs[tensor.name] for tensor in model.inputs}))
+        np.testing.assert_allclose(answers, predictor.run(inputs), atol=1e-5)
+
+    def test_a_row_alone_is_that_row_in_a_batch(self, finished: Finished) -> None:
+        predictor = Predictor.load(finished.bundle)
+        together = predictor.values(predictor.run(predictor.prepare(finished.case.instances * 20)))
+        for index, instance in enumerate(finished.case.instances):
+            alone = predictor.values(predictor.run(predictor.prepare([instance])))
+            np.testing.assert_allclose(alone[0], together[index], atol=1e-5, rtol=1e-4)
+
+    def test_the_same_seed_gives_the_same_weights(self, finished: Finished, tmp_path: Path) -> None:
+        done, _ = train(finished.order, output=str(tmp_path / "again"))
+        assert weights_of(Path(done["bundle"])) == weights_of(finished.bundle)
+        assert done["metrics"] == finished.done["metrics"]
+
+    def test_killed_and_resumed_it_ends_with_the_same_weights(self, finished: Finished, tmp_path: Path) -> None:
+        order = {**finished.order, "output": str(tmp_path / "killed"), "checkpoint_seconds": 0.0}
+        path = tmp_path / "order.json"
+        path.write_text(json.dumps(order))
+        kill_after = int(np.random.default_rng(len(finished.case.csv)).integers(3, 25))
+        with subprocess.Popen(
+            [sys.executable, "-m", "workers.trainer.main", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        ) as process:
+            assert process.stdout is not None
+            seen = 0
+            for line in process.stdout:
+                seen += json.loads(line)["type"] == "checkpoint"
+                if seen == kill_after:
+                    process.send_signal(signal.SIGKILL)
+                    break
+        assert process.returncode == -signal.SIGKILL
+        done, sink = train(
+            finished.order, output=str(tmp_path / "next"), checkpoint=str(tmp_path / "killed/checkpoints")
+        )
+        assert sink.of("event")[0]["name"] == "resumed"
+        assert sink.of("event")[0]["data"]["step"] > 0
+        assert weights_of(Path(done["bundle"])) == weights_of(finished.bundle)
+        assert done["metrics"] == finished.done["metrics"]
+
+
+def test_no_recipe_is_left_out() -> None:
+    from workers.recipes.registry import BUILDERS
+
+    assert {case.recipe for case in CASES.values()} == set(BUILDERS)
