@@ -23,7 +23,7 @@ class NumberEmbeddings(Request):
 class CategoryEmbeddings(Request):
     """How a category enters the network."""
 
-    type: Literal["one-hot", "embedding"] = "one-hot"
+    type: Literal["one-hot", "embedding"] = "embedding"
     width: int = Field(8, ge=1, le=256, description="Values that stand for one category (embedding).")
 
 
@@ -34,13 +34,13 @@ class Mlp(Request):
     units: list[Units] | None = Field(
         None, min_length=1, max_length=32, description="Units of each dense layer; instead of num_layers and width."
     )
-    num_layers: int = Field(3, ge=1, le=32, description="Dense layers of `width` units.")
-    width: int = Field(256, ge=1, le=8192, description="Units of each dense layer.")
+    num_layers: int = Field(2, ge=1, le=32, description="Dense layers of `width` units.")
+    width: int = Field(128, ge=1, le=8192, description="Units of each dense layer.")
     activation: Activation = "relu"
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of units that are left out in each training step.")
     normalization: Literal["none", "batch", "layer"] = "none"
     residual: bool = Field(False, description="Add a layer's input to its output, where both are as wide.")
-    members: int = Field(16, ge=1, le=64, description="Networks whose answers are averaged.")
+    members: int = Field(8, ge=1, le=64, description="Networks whose answers are averaged.")
     number_embeddings: NumberEmbeddings = Field(default_factory=NumberEmbeddings)
     category_embeddings: CategoryEmbeddings = Field(default_factory=CategoryEmbeddings)
 
@@ -85,12 +85,13 @@ def training_defaults(architecture: dict[str, Any], task: str, rows: int) -> dic
             "patience": None,
             "scaling": "standard",
         }
-    batch_size = 32 if rows < 1000 else 128 if rows < 10_000 else 256 if rows < 100_000 else 1024
+    batch_size = 32 if rows < 1000 else 64 if rows < 4000 else 128 if rows < 10_000 else 256 if rows < 100_000 else 1024
     return {
-        "epochs": 100,
+        # About 2000 updates, whatever the rows: the cosine ends where the weights have settled, in bounded time.
+        "epochs": min(100, max(12, -(-2000 * batch_size // max(rows, 1)))),
         "batch_size": batch_size,
-        "optimizer": {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 3e-4},
-        "schedule": {"name": "constant"},
+        "optimizer": {"name": "adamw", "learning_rate": 3e-3, "weight_decay": 1e-2},
+        "schedule": {"name": "cosine", "end_ratio": 0.01},
         "patience": 16,
         "scaling": "quantile",
     }
