@@ -1,6 +1,7 @@
 """The bell: it never waits, never fails a request, and what it sends is a Celery task by name."""
 
 import json
+import logging
 import threading
 import time
 from typing import Any
@@ -23,6 +24,7 @@ def bell_threads() -> list[threading.Thread]:
 
 
 def test_a_broker_that_is_away_costs_a_request_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "trainyard.bell")
     bell = Bell(f"redis://:secret@127.0.0.1:{free_port()}/0")
     began = time.monotonic()
     for number in range(2000):
