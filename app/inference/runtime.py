@@ -4,19 +4,12 @@ One intra-op thread a call: two threads on a busy two-core machine made a small 
 times slower than one (FACTS, Serving), so several calls side by side share the cores.
 """
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-# Since 1.29 the official Linux builds send names and hashes of models to their maker (its Privacy.md,
-# onnxruntime pull request 27379). It must be switched off before the import: 1.32 writes an identifier
-# of this machine, and may send, while it is being imported.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
