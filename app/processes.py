@@ -138,16 +138,20 @@ def _run(settings: Settings, *, with_broker: bool, with_worker: bool) -> int:
         with ExitStack() as stack:
             if with_worker:
                 stack.enter_context(hold_home(settings.home_dir))
-            if settings.api_keys_file is None and not is_loopback(settings.host):
-                raise StartRefused(
-                    f"Without keys the service listens on a loopback address only, not on {settings.host}. "
-                    "Make one with `trainyard key create NAME` and set TRAINYARD_API_KEYS_FILE."
-                )
+            _refuse_to_be_open(settings)
             sock = stack.enter_context(listen(settings.host, settings.port))
             return _Service(settings, sock, stack, with_broker=with_broker, with_worker=with_worker).run()
     except (StartRefused, BrokerMissing) as refusal:
         click.echo(f"Error: {refusal}", err=True)
         return 1
+
+
+def _refuse_to_be_open(settings: Settings) -> None:
+    if settings.api_keys_file is None and not is_loopback(settings.host):
+        raise StartRefused(
+            f"Without keys the service listens on a loopback address only, not on {settings.host}. "
+            "Make one with `trainyard key create NAME` and set TRAINYARD_API_KEYS_FILE."
+        )
 
 
 class _Service:

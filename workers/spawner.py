@@ -35,7 +35,7 @@ from workers.trainer.order import read_order
 
 TRAINER = "workers.trainer.main"
 # What the first job of a process would import on its way to the first step.
-PRELOAD = ("numpy", "tensorflow", "keras", "pyarrow.parquet", "onnx", "tf2onnx", "onnxruntime", TRAINER)
+PRELOAD = ("numpy", "tensorflow", "keras", "pyarrow.parquet", "onnx", "tf2onnx.convert", "onnxruntime", TRAINER)
 CRASHED = 70  # EX_SOFTWARE: an exception that the trainer did not turn into a report
 _LARGEST_ORDER_BYTES = 1 << 20
 
@@ -189,7 +189,7 @@ def _become_trainer(trainer: str, order: dict[str, Any], reports: int, control: 
     _prefer_for_oom_kill()
     threads = str(order["threads"])
     os.environ.update(order["environment"])
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ[name] = threads
     path = Path(order["order"])
     os.chdir(path.parent)

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-
 from app.core.settings import Settings
 from app.db.engine import Database
 from app.jobs import repository as jobs

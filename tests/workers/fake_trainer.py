@@ -5,7 +5,7 @@
     {"checkpoint": step}       make a whole checkpoint folder and report it
     {"finish": value}          make a bundle folder and report `done`; `value` lands in its manifest
     {"fail": {…}}              report `failed`
-    {"obey": true}             wait for a control message, then checkpoint and report `stopped` (or `done` for keep=best)
+    {"obey": true}             wait for a control message, then checkpoint and report `stopped`, or `done` to keep best
     {"exit": code}             end with this exit code
     {"signal": number}         end by this signal
     {"deaf": true}             ignore SIGTERM and all control messages from now on

@@ -66,6 +66,7 @@ class TestSuccess:
             cancel(yard, job_id)
 
 
+@pytest.mark.services
 class TestFailure:
     def test_an_error_of_the_job_itself_fails_it_at_once(self, yard: Yard) -> None:
         error = {"code": "training_diverged", "message": "loss is NaN", "retryable": False, "detail": {"epoch": 2}}
@@ -111,9 +112,7 @@ class TestFailure:
         assert "signal 9" in job.error["message"]
         assert job.error["detail"]["signal"] == 9
 
-    def test_out_of_memory_is_told_by_the_kernels_counter(
-        self, yard: Yard, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_out_of_memory_is_told_by_the_kernels_counter(self, yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("workers.outcome.OutOfMemoryWatch.fired", lambda self: True)
         job = yard.run([{"signal": signal.SIGKILL}], max_failures=1)
         assert job.error is not None
@@ -150,6 +149,7 @@ class TestFailure:
         assert yard.job(other).state == "succeeded"
 
 
+@pytest.mark.services
 class TestResume:
     def test_the_newest_whole_checkpoint_is_gone_on_from(self, yard: Yard, tmp_path: Path) -> None:
         crash = {"once": "crashed", "dir": str(tmp_path), "do": [{"checkpoint": 10}, {"checkpoint": 20}, {"exit": 1}]}
@@ -175,6 +175,7 @@ class TestResume:
         assert prefixes == {f"checkpoints/{job.id}/1-30", f"checkpoints/{job.id}/1-40"}
 
 
+@pytest.mark.services
 class TestWishes:
     def test_cancel_stops_a_trainer_that_listens(self, yard: Yard) -> None:
         job_id = yard.submit([{"beat": 100_000}, {"obey": True}])
@@ -268,6 +269,7 @@ class TestLostLease:
         assert {key.split("/")[2] for key in yard.blobs.keys(f"bundles/{job_id}")} == {"2"}
 
 
+@pytest.mark.services
 class TestDatabaseOutage:
     def test_training_goes_on_and_everything_is_written_afterwards(
         self, yard: Yard, monkeypatch: pytest.MonkeyPatch

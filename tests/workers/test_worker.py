@@ -196,7 +196,7 @@ class TestDeaths:
         trainer = site.yard.attempts(job_id)[0].pid
         assert trainer is not None
         victim = {"slot": worker.slots[0], "celery": worker.celery, "launcher": worker.process.pid}[part]
-        below = [pid for pid in tree_of(victim)]
+        below = tree_of(victim)
         assert trainer in below
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: not any(map(lives, below)), 3)
