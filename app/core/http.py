@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
@@ -14,10 +15,8 @@ from app.core.json import dump_json, parse_json
 _MISSING = ("missing", "value_error.missing")
 
 
-class ApiResponse(Response):
+class ApiResponse(JSONResponse):
     """JSON by orjson; NaN and infinities become null."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         return dump_json(content)

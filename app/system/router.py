@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.core.http import ApiResponse, ServicesDep, make_router
@@ -28,7 +29,7 @@ def readyz(services: ServicesDep) -> Response:
     )
 
 
-@router.get("/metrics", summary="Figures for Prometheus")
+@router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
 def metrics(services: ServicesDep) -> Response:
     """Return the figures of this process and the gauges of the database in Prometheus' text form."""
     services.gauges.refresh()
