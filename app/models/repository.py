@@ -40,7 +40,7 @@ def publish_version(session: Session, project: str, name: str, job_id: str | Non
             version=version,
             recipe=manifest.get("recipe"),
             job_id=job_id,
-            dataset_id=bundle.dataset_id or manifest.get("dataset"),
+            dataset_id=bundle.dataset_id or _training_set(manifest.get("dataset")),
             base=bundle.base,
             description=bundle.description,
             metrics=manifest.get("metrics") or {},
@@ -56,6 +56,20 @@ def publish_version(session: Session, project: str, name: str, job_id: str | Non
     )
     raise_counter(session, CATALOGUE)
     return version
+
+
+def _training_set(dataset: str | dict[str, str] | None) -> str | None:
+    """Return the data set trained on, where a manifest names one for each split."""
+    return dataset.get("train") if isinstance(dataset, dict) else dataset
+
+
+def find_published(session: Session, job_id: str, blob_prefix: str) -> str | None:
+    """Return the ref of the version that the job published from this prefix, if it did."""
+    query = select(ModelVersion.name, ModelVersion.version)
+    row = session.execute(
+        query.where(ModelVersion.job_id == job_id, ModelVersion.blob_prefix == blob_prefix)
+    ).one_or_none()
+    return f"{row.name}@{row.version}" if row is not None else None
 
 
 def _next_version(session: Session, project: str, name: str) -> int:

@@ -52,7 +52,7 @@ class VersionView(Answer):
     aliases: list[str]
     recipe: str | None
     job: str | None
-    dataset: str | None
+    dataset: str | dict[str, str] | None = Field(description="An id, or ids by split.")
     base: str | None
     metrics: dict[str, Any]
     signature: dict[str, Any]

@@ -232,7 +232,7 @@ def _version_view(row: ModelVersion, aliases: dict[str, int]) -> VersionView:
         aliases=[alias for alias, version in aliases.items() if version == row.version],
         recipe=row.recipe,
         job=row.job_id,
-        dataset=row.dataset_id,
+        dataset=row.manifest.get("dataset") or row.dataset_id,
         base=row.base,
         metrics=row.metrics,
         signature=row.signature,

@@ -90,7 +90,8 @@ def test_only_a_running_job_publishes(database: Database, state: State) -> None:
         assert ref == "mo@1"
         assert world.job_of(database, job_id).state == "succeeded"
     else:
-        assert ref is None
+        # The attempt that published is told so again: its answer may have been lost.
+        assert ref == ("mo@1" if state == "succeeded" else None)
         assert world.row_of(database, job_id) == before
         assert world.count(database, ModelVersion) == versions
 

@@ -36,6 +36,7 @@ class Expected:
     keep: str | None = None
     pause: bool = False
     model: int | None = None
+    published_by: int | None = None
     frozen: dict[str, Any] | None = None
     steps: dict[int, int] = field(default_factory=dict)
 
@@ -140,14 +141,14 @@ class JobMachine(RuleBasedStateMachine):
         ref = world.succeed(self.database, job_id, number)
         job = self.expected[job_id]
         if not self._owns(attempt):
-            assert ref is None
+            assert ref == (f"mo@{job.model}" if job.published_by == number else None)
         elif job.keep == "none":
             job.state = "cancelled"
             assert ref is None
         else:
             job.state = "succeeded" if job.keep is None else "cancelled"
             self.versions.append(job_id)
-            job.model = len(self.versions)
+            job.model, job.published_by = len(self.versions), number
             assert ref == f"mo@{job.model}"
 
     @rule(attempt=attempts)

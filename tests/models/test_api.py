@@ -41,7 +41,9 @@ def call(app: Trainyard) -> Call:
     return send
 
 
-def publish(app: Trainyard, folder: Path, name: str = "mo", project: str = "default") -> int:
+def publish(
+    app: Trainyard, folder: Path, name: str = "mo", project: str = "default", dataset: str | dict[str, str] = "ds_1"
+) -> int:
     """Put a bundle into the store and publish it; return the version."""
     services = app.services
     number = services.models.read_counter()
@@ -52,7 +54,7 @@ def publish(app: Trainyard, folder: Path, name: str = "mo", project: str = "defa
     signature = {"inputs": [{"name": "x", "dtype": "float32", "shape": [None, 2]}], "outputs": []}
     manifest = write_bundle(
         bundle,
-        {"recipe": "tabular-classification", "task": "classification", "dataset": "ds_1", "signature": signature,
+        {"recipe": "tabular-classification", "task": "classification", "dataset": dataset, "signature": signature,
          "metrics": {"test": {"accuracy": 0.9}}, "parameters": 12},
     )  # fmt: skip
     prefix = f"bundles/job_{name}{number}/1"
@@ -101,6 +103,12 @@ def test_a_version_says_what_it_is(app: Trainyard, call: Call, tmp_path: Path) -
     assert body["signature"]["inputs"][0]["shape"] == [None, 2]
     for version in ("2", "0", "x", "99999999999999999999"):
         assert call("GET", f"/v1/models/mo/versions/{version}").status_code in (404, 422)
+
+
+def test_a_version_of_several_data_sets_names_them_by_split(app: Trainyard, call: Call, tmp_path: Path) -> None:
+    sets = {"train": "ds_1", "test": "ds_2"}
+    publish(app, tmp_path, dataset=sets)
+    assert call("GET", "/v1/models/mo/versions/1").json()["dataset"] == sets
 
 
 def test_lists_are_paged(app: Trainyard, call: Call, tmp_path: Path) -> None:

@@ -49,13 +49,15 @@ def succeed(
 ) -> str | None:
     """Publish the bundle as the next version of the job's model and end the job, in one transaction.
 
-    Return the ref `name@version`. Return None where nothing was published: the attempt lost the
-    job, or the job was asked to stop without keeping anything (then it is `cancelled` now). A job
-    asked to stop with `keep: best` publishes and ends `cancelled`, with its model.
+    Return the ref `name@version`; the same again where this bundle was published before, for a
+    worker that lost the answer to a commit must not take its bundle away. Return None where
+    nothing was published: the attempt lost the job, or the job was asked to stop without keeping
+    anything (then it is `cancelled` now). A job asked to stop with `keep: best` publishes and ends
+    `cancelled`, with its model.
     """
     job = lock(session, job_id, state="running", attempt=attempt)
     if job is None:
-        return None
+        return models.find_published(session, job_id, bundle.blob_prefix)
     wanted = job.cancel_requested_at is not None
     if wanted and job.cancel_keep != "best":
         cancelled(session, job_id, attempt, trained_seconds=trained_seconds, end=end)
