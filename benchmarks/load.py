@@ -1,0 +1,104 @@
+"""A load client of raw sockets: what it costs is a fraction of what the server costs, so the server is measured.
+
+`closed_loop`: each connection sends its next request when it has its answer (how many a second?).
+`open_loop`: requests at a constant rate, whatever the answers do (how long does one take?).
+"""
+
+import select
+import socket
+import threading
+import time
+from dataclasses import dataclass
+
+
+@dataclass
+class Load:
+    """What a run of requests did: `seconds` of each in order, and how long the run took."""
+
+    seconds: list[float]
+    run_seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Answers a second."""
+        return len(self.seconds) / self.run_seconds
+
+    def quantile(self, share: float) -> float:
+        """Return the time within which that share of the requests was answered, seconds."""
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def make_request(path: str, body: bytes) -> bytes:
+    """Return a POST of JSON as bytes."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _connect(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def _is_whole(answer: bytes) -> bool:
+    end = answer.find(b"\r\n\r\n")
+    if end < 0:
+        return False
+    start = answer.find(b"content-length: ") + 16
+    return len(answer) >= end + 4 + int(answer[start : answer.find(b"\r", start)])
+
+
+def closed_loop(port: int, request: bytes, connections: int, seconds: float) -> Load:
+    """Keep `connections` requests under way for `seconds`; RuntimeError for an answer that is not a 200."""
+    poll = select.epoll()
+    sockets, sent, parts = {}, {}, {}
+    for _ in range(connections):
+        connection = _connect(port)
+        connection.setblocking(False)
+        poll.register(connection.fileno(), select.EPOLLIN)
+        sockets[connection.fileno()] = connection
+    started = time.perf_counter()
+    for number, connection in sockets.items():
+        connection.send(request)
+        sent[number] = started
+    taken: list[float] = []
+    while (now := time.perf_counter()) - started < seconds:
+        for number, _ in poll.poll(1.0):
+            answer = parts.pop(number, b"") + sockets[number].recv(1 << 16)
+            if not _is_whole(answer):
+                parts[number] = answer
+                continue
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(answer.decode(errors="replace"))
+            now = time.perf_counter()
+            taken.append(now - sent[number])
+            sent[number] = now
+            sockets[number].send(request)
+    for connection in sockets.values():
+        connection.close()
+    poll.close()
+    return Load(taken, now - started)
+
+
+def open_loop(port: int, request: bytes, per_second: float, seconds: float, stop: threading.Event) -> Load:
+    """Send `per_second` requests a second for `seconds`, or until `stop`; late ones count from when they were due."""
+    connection = _connect(port)
+    taken: list[float] = []
+    started = time.perf_counter()
+    for index in range(int(per_second * seconds)):
+        due = started + index / per_second
+        if stop.wait(max(0.0, due - time.perf_counter())):
+            break
+        connection.sendall(request)
+        answer = b""
+        while not _is_whole(answer):
+            answer += connection.recv(1 << 16)
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(answer.decode(errors="replace"))
+        taken.append(time.perf_counter() - due)
+    connection.close()
+    return Load(taken, time.perf_counter() - started)
