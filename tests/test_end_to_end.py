@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from app.cli import main
 from app.client.client import Client
 from app.client.errors import Refused
 from app.client.shapes import Dataset, Job
@@ -172,7 +174,8 @@ def test_a_column_that_tells_the_target_is_warned_of_and_can_be_left_out(yard: C
     assert evaluation["baseline"]["accuracy"] + 0.08 < evaluation["metrics"]["accuracy"]["value"] < 0.95
     assert job["model"] is not None
     [answer] = yard.predict(job["model"], [{"sex": "female", "pclass": 1, "alive": "yes"}])["predictions"]
-    assert answer["label"] == 1  # as in the data set: a number, not a text
+    assert type(answer["label"]) is int  # as in the data set, not its text
+    assert set(answer["scores"]) == {"0", "1"}
 
 
 def test_three_dense_layers_on_an_array_train_as_written(yard: Client, tmp_path: Path) -> None:
@@ -303,6 +306,13 @@ def test_what_is_in_use_stays_and_what_is_not_can_be_deleted(yard: Client, http:
     assert http.get(f"/v1/datasets/{dataset['id']}").status_code == 404
     failed = http.post(f"/v1/jobs/{job['id']}/retry")
     assert failed.status_code in {404, 409, 422}
+
+
+def test_the_health_checks_of_containers_tell_the_truth(service: PrivateService) -> None:
+    alive = {"TRAINYARD_HOME": str(service.home / "home"), "TRAINYARD_URL": service.url}
+    for command in (["status"], ["status", "--live"], ["worker", "--check"]):
+        result = CliRunner().invoke(main, command, env=alive)
+        assert result.exit_code == 0, result.output
 
 
 def test_the_service_says_how_it_is(http: httpx.Client) -> None:
