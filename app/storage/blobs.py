@@ -5,12 +5,14 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 CHUNK_BYTES = 1 << 20
@@ -139,15 +141,28 @@ class LocalBlobs:
             raise OSError("the blob folder cannot be written")
 
 
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    try:
+        yield
+    except BaseError as error:
+        raise OSError(f"the object store failed: {type(error).__name__}") from error
+
+
 class ObjectBlobs:
-    """An S3-compatible bucket through obstore; an object appears whole by the protocol itself."""
+    """An S3-compatible bucket through obstore; an object appears whole by the protocol itself.
+
+    Trouble with the network or the bucket is an OSError, as trouble with a folder is.
+    """
 
     def __init__(self, store: Any) -> None:
         self.store = store
 
+    @_as_os_error()
     def put_file(self, key: str, path: Path) -> None:
         obstore.put(self.store, key, path)
 
+    @_as_os_error()
     def put_bytes(self, key: str, content: bytes) -> None:
         obstore.put(self.store, key, content)
 
@@ -156,27 +171,33 @@ class ObjectBlobs:
             for chunk in self.stream(key):
                 sink.write(chunk)
 
+    @_as_os_error()
     def get_bytes(self, key: str) -> bytes:
         return bytes(obstore.get(self.store, key).bytes())
 
     def stream(self, key: str) -> Iterator[bytes]:
-        for chunk in obstore.get(self.store, key).stream(min_chunk_size=CHUNK_BYTES):
-            yield bytes(chunk)
+        with _as_os_error():
+            for chunk in obstore.get(self.store, key).stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
 
+    @_as_os_error()
     def keys(self, prefix: str) -> list[str]:
         found = [entry["path"] for batch in obstore.list(self.store, prefix=prefix or None) for entry in batch]
         return sorted(found)
 
     def modified(self, prefix: str) -> Iterator[tuple[str, datetime]]:
-        for batch in obstore.list(self.store, prefix=prefix or None):
-            for entry in batch:
-                yield entry["path"], entry["last_modified"]
+        with _as_os_error():
+            for batch in obstore.list(self.store, prefix=prefix or None):
+                for entry in batch:
+                    yield entry["path"], entry["last_modified"]
 
+    @_as_os_error()
     def delete_tree(self, prefix: str) -> None:
         keys = self.keys(prefix)
         if keys:
             obstore.delete(self.store, keys)
 
+    @_as_os_error()
     def ping(self) -> None:
         next(iter(obstore.list(self.store, chunk_size=1)), None)
 
