@@ -8,8 +8,6 @@ Every process is tied to its parent (`app.lifeline`), so that nothing is left wh
 The worker is started as a program, never imported: `app` does not know `workers`.
 """
 
-import errno
-import fcntl
 import http.client
 import logging
 import os
@@ -18,8 +16,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -33,6 +31,7 @@ from app.core.settings import Settings
 from app.db.engine import Database
 from app.db.migrate import migrate
 from app.embedded import BrokerMissing, PrivateBroker, broker_url
+from app.holding import StartRefused, hold_home, listen
 
 TICK_SECONDS = 0.2
 READY_SECONDS = 60.0
@@ -42,10 +41,6 @@ WORKER_STOP_SECONDS = 32.0
 GIVE_UP_AFTER = 4
 WORKER = "workers.launcher"
 _LOG_BYTES = 10 << 20
-
-
-class StartRefused(Exception):
-    """The service cannot start, and the message says why and what to do."""
 
 
 def run_up(settings: Settings) -> int:
@@ -78,58 +73,6 @@ def settings_environment(settings: Settings, broker: str) -> dict[str, str]:
     environment["TRAINYARD_HOME"] = str(settings.home_dir)
     environment["TRAINYARD_BROKER_URL"] = broker
     return environment
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; StartRefused says what is in the way."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, kind, protocol)
-    except socket.gaierror as error:
-        raise StartRefused(f"There is no address {host} (TRAINYARD_HOST).") from error
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(2048)
-    except OSError as error:
-        sock.close()
-        raise StartRefused(_why_not(error, host, port)) from error
-    return sock
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"Port {port} on {host} is in use by another program. Choose another with TRAINYARD_PORT "
-            "or --port; 0 takes a free one."
-        )
-    if error.errno == errno.EACCES:
-        return f"Port {port} on {host} needs rights that this account has not; choose one above 1023."
-    return f"Cannot listen on {host}, port {port}: {error.strerror}."
-
-
-@contextmanager
-def hold_home(home: Path) -> Iterator[None]:
-    """Hold the data folder against a second `up`; StartRefused names the process that has it."""
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (home / "up.lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StartRefused(f"The data folder {home} cannot be used: {error.strerror} (TRAINYARD_HOME).") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            owner = lock.read().strip() or "?"
-            raise StartRefused(
-                f"Another `trainyard up` (process {owner}) runs on {home}. Stop it first, "
-                "or give this one a folder of its own with TRAINYARD_HOME."
-            ) from error
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
 
 
 def _run(settings: Settings, *, with_broker: bool, with_worker: bool) -> int:
@@ -167,7 +110,7 @@ class _Service:
         self._all_in_one = with_worker
         # Alone, a process writes to standard error, as containers want it; all in one they would mix.
         output = _LogFiles(settings.home_dir / "logs", stack) if with_worker else None
-        self._broker = PrivateBroker(settings, output and output["broker"]) if with_broker else None
+        self._broker = PrivateBroker(settings, output["broker"] if output else None) if with_broker else None
         broker = self._broker.url if self._broker is not None else broker_url(settings)
         environment = settings_environment(settings, broker)
         self._apis = [self._make_api(n, environment, output) for n in range(settings.api_processes)]
@@ -177,12 +120,16 @@ class _Service:
         descriptor = self._socket.fileno()
         command = [sys.executable, "-m", "app.serve", "--socket", str(descriptor)]
         return KeptChild(
-            f"api {number}", command, environment=environment, pass_fds=(descriptor,), output=output and output["api"]
+            f"api {number}",
+            command,
+            environment=environment,
+            pass_fds=(descriptor,),
+            output=output["api"] if output else None,
         )
 
     def _make_worker(self, environment: Mapping[str, str], output: "_LogFiles | None") -> KeptChild:
         command = [sys.executable, "-m", WORKER]
-        return KeptChild("worker", command, environment=environment, output=output and output["worker"])
+        return KeptChild("worker", command, environment=environment, output=output["worker"] if output else None)
 
     def run(self) -> int:
         """Start all, say so, watch until a signal comes, stop all; return the exit code."""

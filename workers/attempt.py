@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from app.storage.blobs import BlobStore
 from workers.child import Order
@@ -23,6 +23,13 @@ log = logging.getLogger(__name__)
 LOG_BYTES = 1_000_000  # a job's log, at most: its end
 # Colours, cursor moves and other control characters, but tab and line feed.
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class DataFolders(Protocol):
+    """Local copies of data sets: `app.datasets.cache.DatasetCache`."""
+
+    def folder(self, dataset_id: str, sha256: str) -> Path:
+        """Return where the columns lie; FileNotFoundError when the store has none."""
 
 
 class AttemptFolder:

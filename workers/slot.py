@@ -23,9 +23,10 @@ from app.core.settings import Settings
 from app.db.engine import Database, DatabaseUnavailable
 from app.jobs import repository as jobs
 from app.storage.blobs import BlobStore
+from workers.attempt import DataFolders
 from workers.child import Program
 from workers.rundir import RunDir
-from workers.supervisor import DataFolders, Supervisor
+from workers.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 

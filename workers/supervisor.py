@@ -8,40 +8,22 @@ The trainer's end and what was asked of it decide the edge (`workers.outcome`); 
 transaction of `app.jobs.repository`, so a supervisor that slept past its lease writes nothing.
 """
 
-import hashlib
-import json
 import logging
-import os
-import shutil
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
 
 from app.core.settings import Settings
 from app.db.engine import Database
 from app.jobs import repository as jobs
-from app.models.repository import PublishedBundle
-from app.storage.blobs import BlobStore, get_tree, put_tree
-from workers.attempt import AttemptFolder, LogShipper
-from workers.child import Exit, Program, Spawner, Trainer
+from app.storage.blobs import BlobStore
+from workers.attempt import AttemptFolder, DataFolders
+from workers.child import Program, Spawner
 from workers.guard import Graces, Guard
 from workers.lease import Lease
-from workers.outcome import Outcome, OutOfMemoryWatch, decide
-from workers.recorder import WRITE_SECONDS, Inbox, LeaseLost, Recorder
+from workers.recorder import LeaseLost, Recorder
+from workers.run import Run
 
 log = logging.getLogger(__name__)
-
-LOG_SECONDS = 3.0
-UPLOAD_TRIES = 4
-
-
-class DataFolders(Protocol):
-    """Local copies of data sets: `app.datasets.cache.DatasetCache`."""
-
-    def folder(self, dataset_id: str, sha256: str) -> Path:
-        """Return where the columns lie; FileNotFoundError when the store has none."""
 
 
 class Supervisor:
@@ -90,7 +72,8 @@ class Supervisor:
         lease.start()
         watch.start()
         try:
-            Run(self, job, folder, guard).drive()
+            recorder = Recorder(self._database, self._blobs, job.id, job.attempt, guard)
+            Run(self._settings, job, folder, guard, recorder, self._blobs, self._data, self.warm).drive()
         except LeaseLost:
             guard.ask("lost")
             log.warning("dropped a job that is in other hands", extra={"job": job.id, "attempt": job.attempt})
@@ -99,206 +82,3 @@ class Supervisor:
             guard.stop()
             watch.join()
             folder.remove()
-
-
-class Run:
-    """One attempt under way. Its methods are called in order by `drive`."""
-
-    def __init__(self, owner: Supervisor, job: jobs.ClaimedJob, folder: AttemptFolder, guard: Guard) -> None:
-        self.settings = owner._settings
-        self.blobs = owner._blobs
-        self.owner = owner
-        self.job = job
-        self.folder = folder
-        self.guard = guard
-        self.recorder = Recorder(owner._database, self.blobs, job.id, job.attempt, guard)
-        hidden = [self.settings.home_dir, Path(__file__).resolve().parents[1]]
-        self.logs = LogShipper(self.blobs, folder, f"logs/{job.id}/{job.attempt}.txt", hidden)
-
-    def drive(self) -> None:
-        """Fetch, train, conclude. LeaseLost when another attempt owns the job."""
-        memory = OutOfMemoryWatch()
-        try:
-            order = self._order()
-        except FileNotFoundError:
-            error = _error("dataset_error", "The stored columns of a data set of this job are gone.", retryable=False)
-            self._conclude(Outcome("fail", error), Exit())
-            return
-        except OSError as problem:
-            log.warning("data could not be fetched", extra={"job": self.job.id, "error": str(problem)})
-            error = _error("storage_full", "The data could not be fetched to the worker.", retryable=True)
-            self._conclude(Outcome("requeue", error, charge=True, reason="retryable"), Exit())
-            return
-        exit_ = self._train(order) if self.guard.wish is None else Exit()
-        outcome = decide(
-            self.recorder.final,
-            exit_,
-            self.guard.wish,
-            killed=self.guard.killed or exit_ == Exit(),
-            ran_out_of_memory=memory.fired(),
-        )
-        self.logs.ship()
-        self._conclude(outcome, exit_)
-
-    def _order(self) -> Any:
-        job = self.job
-        folders = {role: self.owner._data.folder(ref.id, ref.sha256) for role, ref in job.datasets.items()}
-        checkpoint = self._fetch_checkpoint()
-        threads = self.settings.trainer_threads or max(1, (os.cpu_count() or 1) // self.settings.worker_slots)
-        order = {
-            "job": job.id,
-            "attempt": job.attempt,
-            "recipe": job.recipe,
-            "resolved": job.resolved,
-            "datasets": {role: str(folder) for role, folder in folders.items()},
-            "dataset_ids": {role: ref.id for role, ref in job.datasets.items()},
-            "output": str(self.folder.output),
-            "checkpoint": None if checkpoint is None else str(checkpoint),
-            "threads": threads,
-            "trained_seconds": job.trained_seconds,
-            "checkpoint_seconds": self.settings.checkpoint_seconds,
-        }
-        return self.folder.write_order(order, nice=self.settings.trainer_nice, threads=threads)
-
-    def _fetch_checkpoint(self) -> Path | None:
-        for ref in self.job.checkpoints:
-            target = self.folder.checkpoint
-            shutil.rmtree(target, ignore_errors=True)
-            try:
-                get_tree(self.blobs, ref.blob_prefix, target)
-                if _is_whole(target, ref.sha256):
-                    return target
-            except (OSError, ValueError, KeyError) as problem:
-                log.warning("checkpoint unreadable", extra={"job": self.job.id, "error": str(problem)})
-            log.warning("a damaged checkpoint is passed over", extra={"job": self.job.id, "checkpoint": ref.step})
-        shutil.rmtree(self.folder.checkpoint, ignore_errors=True)
-        return None
-
-    def _train(self, order: Any) -> Exit:
-        try:
-            trainer = Trainer(self.owner.warm(), order)
-        except (BrokenPipeError, ConnectionResetError):  # it died just now: `warm` starts another
-            trainer = Trainer(self.owner.warm(), order)
-        inbox = Inbox()
-        ended: list[Exit] = []
-
-        def deliver(report: dict[str, Any]) -> None:
-            self.guard.heard()
-            inbox.put(report)
-
-        def read() -> None:
-            ended.append(trainer.read(deliver))
-            self.guard.detach()
-            inbox.close()
-
-        reader = threading.Thread(target=read, name=f"reader-{self.job.id}", daemon=True)
-        self.guard.attach(trainer)
-        reader.start()
-        try:
-            self._record_all(inbox, trainer)
-        except LeaseLost:
-            self.guard.ask("lost")
-            raise
-        finally:
-            reader.join()
-            trainer.close()
-        return ended[0]
-
-    def _record_all(self, inbox: Inbox, trainer: Trainer) -> None:
-        shipped_at = time.monotonic()
-        while True:
-            reports = inbox.take(1.0)
-            self.recorder.record(reports, trainer.pid)
-            if not reports and inbox.closed.is_set():
-                return
-            if time.monotonic() - shipped_at > LOG_SECONDS:
-                self.logs.ship()
-                shipped_at = time.monotonic()
-            if reports:
-                inbox.closed.wait(WRITE_SECONDS)
-
-    def _conclude(self, outcome: Outcome, exit_: Exit) -> None:
-        if outcome.edge == "publish":
-            outcome = self._publish(exit_)
-        if outcome.edge == "nothing":
-            return
-        job_id, attempt = self.job.id, self.job.attempt
-        end = jobs.AttemptEnd(exit_.code, exit_.signal, exit_.peak_memory_bytes)
-        seconds = (self.recorder.final or {}).get("trained_seconds")
-
-        def work(session: Any) -> Any:
-            match outcome.edge:
-                case "fail":
-                    error = outcome.error or {}
-                    return jobs.fail(session, job_id, attempt, error=error, trained_seconds=seconds, end=end)
-                case "cancelled":
-                    return jobs.cancelled(session, job_id, attempt, trained_seconds=seconds, end=end)
-                case "paused":
-                    spent = self.job.trained_seconds if seconds is None else seconds
-                    return jobs.paused(session, job_id, attempt, trained_seconds=spent, end=end)
-                case _:
-                    return jobs.requeue(
-                        session, job_id, attempt, charge=outcome.charge, error=outcome.error,
-                        reason=outcome.reason, trained_seconds=seconds, end=end,
-                    )  # fmt: skip
-
-        taken = self.recorder.write(work)
-        log.info("attempt over", extra={"job": job_id, "attempt": attempt, "edge": outcome.edge, "taken": bool(taken)})
-
-    def _publish(self, exit_: Exit) -> Outcome:
-        """Store the bundle, then version and state in one transaction; return what is left to do."""
-        report = self.recorder.final or {}
-        folder = Path(report["bundle"])
-        prefix = f"bundles/{self.job.id}/{self.job.attempt}"
-        manifest_bytes = (folder / "manifest.json").read_bytes()
-        size = self._upload(prefix, folder)
-        if size is None:
-            error = _error("storage_full", "The finished model could not be stored.", retryable=True)
-            return Outcome("requeue", error, charge=True, reason="retryable")
-        bundle = PublishedBundle(
-            prefix, json.loads(manifest_bytes), bytes=size, sha256=hashlib.sha256(manifest_bytes).hexdigest()
-        )
-        ref = self.recorder.write(
-            lambda session: jobs.succeed(
-                session,
-                self.job.id,
-                self.job.attempt,
-                bundle=bundle,
-                stop_reason=report["stop_reason"],
-                metrics=report["metrics"],
-                fit=report["fit"],
-                evaluation=report["evaluation"],
-                trained_seconds=report["trained_seconds"],
-                end=jobs.AttemptEnd(exit_.code, exit_.signal, exit_.peak_memory_bytes),
-            )
-        )
-        if ref is None:  # lost, or cancelled meanwhile: no row names these files
-            self.blobs.delete_tree(prefix)
-        log.info("attempt over", extra={"job": self.job.id, "attempt": self.job.attempt, "model": ref})
-        return Outcome("nothing")
-
-    def _upload(self, prefix: str, folder: Path) -> int | None:
-        for attempt in range(UPLOAD_TRIES):
-            try:
-                return put_tree(self.blobs, prefix, folder)
-            except OSError as problem:
-                log.warning("bundle not stored", extra={"job": self.job.id, "error": str(problem)})
-                if self.guard.lost.wait(2.0**attempt):
-                    raise LeaseLost from None
-        return None
-
-
-def _is_whole(folder: Path, manifest_sha256: str) -> bool:
-    """Tell whether the manifest is the one that was recorded and every file is what it says."""
-    content = (folder / "manifest.json").read_bytes()
-    if hashlib.sha256(content).hexdigest() != manifest_sha256:
-        return False
-    for name, facts in json.loads(content).get("files", {}).items():
-        with (folder / name).open("rb") as source:
-            if hashlib.file_digest(source, "sha256").hexdigest() != facts["sha256"]:
-                return False
-    return True
-
-
-def _error(code: str, message: str, *, retryable: bool) -> dict[str, Any]:
-    return {"code": code, "message": message, "retryable": retryable, "detail": {}}

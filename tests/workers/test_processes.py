@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from app.core.settings import Settings
-from app.processes import StartRefused, hold_home, listen, settings_environment
+from app.holding import StartRefused, hold_home, listen
+from app.processes import settings_environment
 from tests.workers.processes import command_of, lives, tree_of, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -58,7 +58,7 @@ class TestSuccess:
         assert yard.blobs.get_bytes(f"logs/{job.id}/1.txt") == b"reading .../work/x red\n"
 
     def test_the_log_grows_while_the_job_runs(self, yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("workers.supervisor.LOG_SECONDS", 0.1)
+        monkeypatch.setattr("workers.run.LOG_SECONDS", 0.1)
         job_id = yard.submit([{"say": "first"}, {"beat": 100_000}, {"obey": True}])
         with yard.running(job_id):
             wait_until(lambda: f"logs/{job_id}/1.txt" in yard.blobs.keys(f"logs/{job_id}"))
