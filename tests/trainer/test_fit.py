@@ -16,7 +16,7 @@ EXECUTIONS = ("graph", "xla")
 
 
 def prepare(order: dict[str, Any], sink: Sink, control: Control | None = None, execution: Any = None, **changes: Any):
-    from workers.trainer.job import prepare_job
+    from workers.trainer.assembly import prepare_job
     from workers.trainer.reports import Reports
 
     return prepare_job(parsed(order, **changes), Reports(sink), control or Control(None), execution)

@@ -16,6 +16,7 @@ from workers.trainer.feed import IN_DEVICE_BYTES, row_order
 from workers.trainer.forward import Forward
 from workers.trainer.loop import SUMS, TrainingFunction
 from workers.trainer.loop_plan import LoopPlan
+from workers.trainer.losses import Objective
 from workers.trainer.order import Order
 from workers.trainer.pace import Pacer
 from workers.trainer.problem import Problem
@@ -41,11 +42,12 @@ class Position:
 
 @dataclass
 class Tools:
-    """What fitting works with, put together by `workers.trainer.job`."""
+    """What fitting works with, put together by `workers.trainer.assembly`."""
 
     order: Order
     problem: Problem
     built: Built
+    objective: Objective
     state: ModelState
     function: TrainingFunction
     plan: LoopPlan

@@ -19,10 +19,13 @@ class Forward:
 
     def __init__(self, serving_model: Any, objective: Objective) -> None:
         self._piece = int(np.clip(PIECE_NUMBERS // _widest(serving_model), 32, MOST_ROWS))
+        # One trace for any number of rows.
+        rows = {tensor.name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in serving_model.inputs}
+        self._inputs = list(rows)
         self._answer = tf.function(
             lambda inputs: tf.cast(serving_model(inputs, training=False), tf.float32),
             autograph=False,
-            reduce_retracing=True,
+            input_signature=[rows],
         )
         self._losses = tf.function(
             lambda target, outputs: objective.rows(target, outputs, from_logits=False, smooth=False),
@@ -32,7 +35,9 @@ class Forward:
 
     def answers(self, rows: Rows) -> NDArray[np.float32]:
         """Return the serving model's output for every row, (N, …) float32."""
-        pieces = [self._answer(piece.inputs).numpy() for piece in self._pieces(rows)]
+        pieces = [
+            self._answer({name: piece.inputs[name] for name in self._inputs}).numpy() for piece in self._pieces(rows)
+        ]
         return np.concatenate(pieces)
 
     def loss(self, rows: Rows, answers: NDArray[np.float32]) -> float:

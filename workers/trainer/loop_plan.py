@@ -1,7 +1,8 @@
 """The sizes of a job's training loop, and which form it takes."""
 
 from dataclasses import dataclass
-from typing import Literal
+from math import prod
+from typing import Any, Literal
 
 Execution = Literal["graph", "xla"]
 
@@ -12,11 +13,28 @@ XLA_FLOPS_PER_STEP = 30e6
 XLA_MIN_STEPS = 20_000
 
 
-def choose_execution(parameters: int, rows_per_step: int, members: int, steps: int) -> Execution:
+def choose_execution(flops_per_step: float, steps: int) -> Execution:
     """Choose the form of the loop: XLA for long jobs of small steps."""
-    # A product takes 2 operations a weight and row forward, twice that backward.
-    flops = 6.0 * parameters * rows_per_step * members
-    return "xla" if flops <= XLA_FLOPS_PER_STEP and steps >= XLA_MIN_STEPS else "graph"
+    return "xla" if flops_per_step <= XLA_FLOPS_PER_STEP and steps >= XLA_MIN_STEPS else "graph"
+
+
+def flops_per_row(model: Any) -> float:
+    """Return about how many operations a row costs in training: 2 a weight forward, twice that backward.
+
+    A weight counts at every place of a row where its layer uses it: time steps, pixels, members.
+    """
+    total = 0.0
+    for layer in model.layers:
+        shapes = (tensor.shape for tensor in _tensors(layer.input) + _tensors(layer.output))
+        places = max([1, *(prod(length or 1 for length in shape[1:-1]) for shape in shapes)])
+        total += 6.0 * layer.count_params() * places
+    return total
+
+
+def _tensors(found: Any) -> list[Any]:
+    if isinstance(found, dict):
+        return list(found.values())
+    return list(found) if isinstance(found, list | tuple) else [found]
 
 
 @dataclass(frozen=True)

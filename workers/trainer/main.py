@@ -14,10 +14,9 @@ from typing import IO, BinaryIO, cast
 
 import tensorflow as tf
 
-from app.core.errors import TrainyardError
+from workers.trainer.assembly import prepare_job
 from workers.trainer.control import Control
-from workers.trainer.failures import TrainingFailed, from_request_error, no_room, out_of_memory, storage_full
-from workers.trainer.job import prepare_job
+from workers.trainer.failures import TrainingFailed, no_room, out_of_memory, storage_full
 from workers.trainer.order import Order, read_order
 from workers.trainer.reports import Reports
 
@@ -36,8 +35,6 @@ def run(order: Order, reports: IO[bytes], control: int | None) -> int:
         _run(order, told, Control(control))
     except TrainingFailed as error:
         _fail(told, error)
-    except TrainyardError as error:
-        _fail(told, from_request_error(error))
     except (MemoryError, tf.errors.ResourceExhaustedError):
         _fail(told, out_of_memory("for this job"))
     except OSError as error:
@@ -50,15 +47,7 @@ def run(order: Order, reports: IO[bytes], control: int | None) -> int:
 
 
 def _run(order: Order, reports: Reports, control: Control) -> None:
-    job = prepare_job(order, reports, control)
-    ended = job.train()
-    request = control.request
-    if ended == "cancelled" and (request is None or request.keep == "none"):
-        reports.send("stopped", reason="cancelled", trained_seconds=job.fit.trained_seconds)
-    elif ended == "paused" or ended == "drained":
-        reports.send("stopped", reason=ended, trained_seconds=job.fit.trained_seconds)
-    else:
-        job.finish(ended)
+    prepare_job(order, reports, control).run()
 
 
 def _fail(reports: Reports, failure: TrainingFailed) -> None:

@@ -14,15 +14,23 @@ from workers.trainer.task import Task
 
 @dataclass(frozen=True)
 class Problem:
-    """`outputs`: classes, labels or values of a row. Splits without rows are None."""
+    """`outputs`: classes, labels or values of a row. Splits without rows are None.
+
+    `train` weighs rows and classes; `row_weight` is the weight of its rows alone, as in the other splits.
+    """
 
     task: Task
     labels: list[Any] | None
     outputs: int
     train: Rows
+    row_weight: NDArray[np.float32] | None
     validation: Rows | None
     test: Rows | None
     preprocessing: Any
+
+    def look(self, most: int, seed: int) -> Rows:
+        """Return at most `most` training rows, weighted as those of the other splits are."""
+        return Rows(self.train.inputs, self.train.target, self.row_weight).sample(most, seed)
 
     def unscale(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values in the unit of the data, or anything else as it is."""
@@ -42,6 +50,7 @@ def state_problem(prepared: Prepared) -> Problem:
     train = _rows(prepared.splits["train"], task)
     if train is None:
         raise TrainingFailed("dataset_error", "The training split has no rows.")
+    row_weight = train.weight
     if task == "classification" and prepared.class_weight is not None:
         train = _weigh(train, np.asarray(prepared.class_weight, np.float32)[train.target])
     elif task == "multilabel" and prepared.class_weight is not None:
@@ -56,6 +65,7 @@ def state_problem(prepared: Prepared) -> Problem:
         labels=preprocessing.labels,
         outputs=preprocessing.outputs,
         train=train,
+        row_weight=row_weight,
         validation=_rows(prepared.splits.get("validation"), task),
         test=_rows(prepared.splits.get("test"), task),
         preprocessing=preprocessing,
