@@ -20,6 +20,13 @@ _LABEL_CHARS: Final = 60.0  # on average; longer values are sentences, unless ve
 _ALL_SPELLINGS: Final = pa.array(sorted(MISSING))
 
 
+def add_counts(counts: Counter[str], array: Any) -> None:
+    """Add how often each value of a string array occurs."""
+    found = pc.value_counts(array)
+    for value, n in zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True):
+        counts[value] += n
+
+
 def counting_cap(columns: int) -> int:
     """Return how many different values are counted for each of `columns` columns."""
     return max(_LEAST_PER_COLUMN, min(_MOST_PER_COLUMN, _ENTRIES // max(columns, 1)))
@@ -42,20 +49,19 @@ class WordStats:
     def update(self, array: Any) -> None:
         """Count a batch of strings (null: missing)."""
         self.values += len(array) - array.null_count
-        if not self.overflow:
-            for entry in pc.value_counts(array.drop_null()).to_pylist():
-                self.counts[entry["values"]] += entry["counts"]
-            if len(self.counts) > self.cap:
-                self.overflow = True
-                self.counts.clear()
-        self.characters += pc.sum(pc.utf8_length(array)).as_py() or 0
-        self.spaces += pc.sum(pc.count_substring(array, " ")).as_py() or 0
         self.led_by_space += pc.sum(pc.starts_with(array, " ")).as_py() or 0
-        self.multiline |= bool(pc.any(pc.match_substring(array, "\n")).as_py())
         trimmed = pc.utf8_trim_whitespace(array)
         spelled = trimmed.filter(pc.is_in(trimmed, value_set=_ALL_SPELLINGS, skip_nulls=True))
-        for entry in pc.value_counts(spelled).to_pylist():
-            self.spelled[entry["values"]] += entry["counts"]
+        add_counts(self.spelled, spelled)
+        if self.overflow:
+            return  # it is text: the other figures decide nothing any more
+        add_counts(self.counts, array.drop_null())
+        if len(self.counts) > self.cap:
+            self.overflow = True
+            self.counts.clear()
+        self.characters += pc.sum(pc.utf8_length(array)).as_py() or 0
+        self.spaces += pc.sum(pc.count_substring(array, " ")).as_py() or 0
+        self.multiline |= bool(pc.any(pc.match_substring(array, "\n")).as_py())
 
 
 def is_category(stats: WordStats) -> bool:

@@ -15,7 +15,7 @@ from app.datasets.stored import SCHEMA_FILE, ColumnInfo, array_bytes, rows_file
 from app.datasets.table import Table
 
 # A row group is what a page of rows has to read, and what the writer holds in memory.
-_GROUP_BYTES: Final = 32 << 20
+_GROUP_BYTES: Final = 16 << 20
 _GROUP_ROWS: Final = 1 << 17
 
 
