@@ -114,7 +114,7 @@ def _stack(architecture: Mapping[str, Any], features_BD: Any) -> Any:
     for index, units in enumerate(architecture["units"]):
         entered = x
         if members > 1:
-            x = custom.EnsembleDense(int(units), members, first=index == 0, name=f"dense_{index}")(x)
+            x = custom.EnsembleDense(int(units), members, name=f"dense_{index}")(x)
         else:
             x = keras.layers.Dense(int(units), kernel_initializer="he_uniform", name=f"dense_{index}")(x)
         if architecture["normalization"] == "batch":
@@ -127,6 +127,4 @@ def _stack(architecture: Mapping[str, Any], features_BD: Any) -> Any:
         # The first block changes what a column means into a width of its own: there is nothing to add it to.
         if architecture["residual"] and index and entered.shape[-1] == x.shape[-1]:
             x = keras.layers.Add(name=f"residual_{index}")([entered, x])
-    if members > 1 and len(x.shape) == 2:
-        x = keras.layers.RepeatVector(members, name="members")(x)
     return x
