@@ -77,8 +77,8 @@ def parse_integers(array: Any) -> Any | None:
 def parse_numbers(array: Any) -> Any | None:
     """Return float64 values (infinite where one overflows), or None where one is not a number.
 
-    A number with leading zeros (`001`) is none, nor is a whole number beyond ±2^53: it would be
-    altered by becoming one.
+    A number with leading zeros (`001`) is none, nor is a long one with a plus (a telephone number),
+    nor a whole number beyond ±2^53: it would be altered by becoming one.
     """
     try:
         values = pc.cast(array, pa.float64())
@@ -89,7 +89,10 @@ def parse_numbers(array: Any) -> Any | None:
         doubtful = array.filter(pa.array(suspects))
         if not _all(pc.match_substring_regex(doubtful, NUMBER_RE2)):
             return None
-    large = pc.greater(pc.abs(values), float(MAX_SAFE_INTEGER))
+    plus = pc.starts_with(array, "+")
+    if pc.any(plus).as_py() and pc.any(pc.match_substring_regex(array.filter(plus), r"^\+\d{7,}$")).as_py():
+        return None
+    large = pc.greater_equal(pc.abs(values), float(MAX_SAFE_INTEGER))
     if pc.any(large).as_py() and pc.any(pc.match_substring_regex(array.filter(large), r"^[+-]?\d+$")).as_py():
         return None
     return values
@@ -115,7 +118,7 @@ def parse_datetimes(array: Any) -> Any | None:
 
 def parse_truth(array: Any) -> Any | None:
     """Return booleans of true/false in small, capital or initial letters; None where one is neither."""
-    if not _all(pc.is_in(array, value_set=_TRUTH_WORDS)):
+    if not _all(pc.is_in(array.drop_null(), value_set=_TRUTH_WORDS)):
         return None
     return pc.cast(array, pa.bool_())
 

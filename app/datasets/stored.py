@@ -145,7 +145,7 @@ def _to_array(column: Any, info: ColumnInfo) -> NDArray[Any]:
         objects: NDArray[Any] = column.to_numpy(zero_copy_only=False)
         return objects
     if info.type == "boolean":
-        column = column.cast(pa.uint8())
+        column = column.cast(pa.uint8()).cast(pa.float64())
     elif info.type == "datetime":
         column = column.cast(pa.int64())
     numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
