@@ -5,9 +5,9 @@ from types import TracebackType
 from typing import IO, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from app.client.shapes import Job
+from app.client.shapes import FINAL_STATES, Job
 
 # A log that is read later wants one line now and then, not one a poll.
 _PLAIN_SECONDS = 2.0
@@ -43,8 +43,11 @@ def describe_loss(job: Job) -> str:
 
 
 def describe_left(job: Job) -> str:
-    """Return `3 s left`, or `…` while nobody knows."""
-    eta_seconds = (job.get("progress") or {}).get("eta_seconds")
+    """Return `3 s left`, what comes after the last step, or `…` while nobody knows."""
+    progress = job.get("progress") or {}
+    if progress.get("fraction", 0.0) >= 1.0:
+        return "testing and exporting"
+    eta_seconds = progress.get("eta_seconds")
     if eta_seconds is None:
         return "…"
     if eta_seconds < 90:
@@ -58,7 +61,7 @@ def describe_state(job: Job) -> str:
         position = job.get("queue_position")
         return "queued" if position is None else f"queued, {position} in line"
     if job["state"] == "running" and not job.get("progress"):
-        return "running, building the model"
+        return "running, starting up"
     return job["state"]
 
 
@@ -77,12 +80,13 @@ class BarProgress:
         self._progress = Progress(
             TextColumn("{task.fields[epoch]}"),
             BarColumn(bar_width=32),
-            TextColumn("{task.percentage:>3.0f} %"),
+            TaskProgressColumn(),
             TextColumn("{task.fields[loss]}"),
             TextColumn("{task.fields[left]}"),
             console=console,
         )
-        self._task = self._progress.add_task("", total=1.0, epoch="", loss="", left="")
+        # Without a total the bar pulses: nobody knows yet how far it is.
+        self._task = self._progress.add_task("", total=None, epoch="", loss="", left="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -100,7 +104,10 @@ class BarProgress:
         fraction = 1.0 if job["state"] == "succeeded" else progress.get("fraction") or 0.0
         left = describe_left(job) if job["state"] == "running" else ""
         loss = describe_loss(job) if progress else ""
-        self._progress.update(self._task, completed=fraction, epoch=describe_epoch(job), loss=loss, left=left)
+        total = 1.0 if progress or job["state"] in FINAL_STATES else None
+        self._progress.update(
+            self._task, total=total, completed=fraction, epoch=describe_epoch(job), loss=loss, left=left
+        )
 
 
 class LineProgress:

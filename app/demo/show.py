@@ -97,7 +97,7 @@ def _train(out: Console, client: Client, request: dict[str, Any]) -> Job:
 def _evaluate(out: Console, client: Client, job: Job) -> None:
     evaluation = client.evaluation(job["id"])
     _step(out, 4, f"Test: {evaluation['rows']} rows the model has not seen, beside always guessing the largest class")
-    out.print(Padding(evaluation_table(evaluation), (0, 0, 0, 2)))
+    out.print(Padding(evaluation_table(evaluation), (0, 0, 0, 2), expand=False))
     fit = job.get("fit") or {}
     out.print(f"  fit: {fit.get('verdict', 'unknown')}. {fit.get('reason') or ''}\n")
 
@@ -113,7 +113,7 @@ def _predict(out: Console, client: Client, model: str) -> None:
     for instance, prediction, truth in zip(instances, predictions, truths, strict=True):
         shown = [format_number(instance.get(name)) for name in measures]
         table.add_row(*shown, *describe_prediction(prediction), truth)
-    out.print(Padding(table, (0, 0, 0, 2)))
+    out.print(Padding(table, (0, 0, 0, 2), expand=False))
     out.print()
 
 
