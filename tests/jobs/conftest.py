@@ -8,6 +8,7 @@ import pytest
 
 from app.db.engine import Database
 from app.db.migrate import migrate
+from app.db.tables import Base
 from tests.servers import PostgresServer
 
 
@@ -26,11 +27,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> str:
-    """The name of a migrated database, to be copied."""
+def postgres_migrated(postgres_server: PostgresServer) -> str:
+    """A migrated database for all tests of this folder, one after the other."""
     url = postgres_server.create_database()
     _migrated(url)
-    return url.rpartition("/")[2]
+    return url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
@@ -39,8 +40,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         path = tmp_path / "jobs.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite:///{path}"
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.create_database(request.getfixturevalue("postgres_template"))
+    url: str = request.getfixturevalue("postgres_migrated")
+    database = Database(url)
+    with database.transaction() as session:
+        # A tenth of the time of a new database, and nothing to remove at the end.
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(table.delete())
+    database.close()
+    return url
 
 
 @pytest.fixture

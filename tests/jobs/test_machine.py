@@ -253,9 +253,10 @@ class JobMachine(RuleBasedStateMachine):
             session.execute(update(Job).where(Job.state == "queued").values(run_after=db_now(-1)))
 
 
+@pytest.mark.timeout(600)
 def test_any_order_of_events(database: Database) -> None:
-    # Every step is a commit on a real database; the marker `services` looks ten times as hard.
-    examples, steps = (8, 25) if database.is_sqlite else (60, 40)
+    # Every step is a commit on a real database; the marker `services` looks harder.
+    examples, steps = (8, 25) if database.is_sqlite else (30, 40)
     machine = type("Machine", (JobMachine,), {"database": database})
     run_state_machine_as_test(
         machine,
@@ -269,6 +270,7 @@ def test_any_order_of_events(database: Database) -> None:
     )
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.services
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_any_order_of_events_at_length_on_sqlite(database: Database) -> None:
@@ -276,6 +278,6 @@ def test_any_order_of_events_at_length_on_sqlite(database: Database) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
