@@ -21,6 +21,7 @@ TOLD = 0.99
 # With fewer rows of the rarer classes a perfect score is luck.
 LEAST_HITS = 10
 MAX_ELEMENTS = 256
+SAMPLE_CELLS = 2_000_000
 IMBALANCE = 20.0
 
 
@@ -31,7 +32,7 @@ def warn(code: str, message: str, column: str | None = None, **figures: Any) -> 
 
 def telling_columns(train: Table, inputs: Sequence[Column], target: Target, encoded: NDArray[Any]) -> list[Warning_]:
     """Warn of every input that alone tells the target, by a one-column predictor cross-fitted on a sample."""
-    index = _sample(len(train))
+    index = _sample(len(train), len(inputs))
     found = []
     for column in inputs:
         shares = [_told(values, target, encoded[index]) for values in _views(column, train.columns[column.name][index])]
@@ -103,10 +104,12 @@ def _counts(target: ClassTarget | LabelsTarget, values: NDArray[Any]) -> NDArray
     return np.bincount(values[values >= 0], minlength=target.width).astype(np.int64)
 
 
-def _sample(rows: int) -> NDArray[np.int64]:
-    if rows <= SAMPLE_ROWS:
+def _sample(rows: int, columns: int) -> NDArray[np.int64]:
+    # Ten thousand columns are looked at through fewer rows each: a second in all, instead of a minute.
+    most = max(500, min(SAMPLE_ROWS, SAMPLE_CELLS // columns))
+    if rows <= most:
         return np.arange(rows)
-    return np.sort(np.random.default_rng(rows).choice(rows, SAMPLE_ROWS, replace=False))
+    return np.sort(np.random.default_rng(rows).choice(rows, most, replace=False))
 
 
 def _views(column: Column, values: NDArray[Any]) -> list[NDArray[np.float64]]:

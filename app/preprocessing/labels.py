@@ -125,6 +125,13 @@ def distinct_labels(column: NDArray[Any], type_: str, strip: bool) -> list[Label
     return label_codes(column, type_, strip)[1]
 
 
+def label_key(label: object) -> str:
+    """Return the JSON object key that stands for a label: a text as it is, true and false, and numbers as JSON."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    return str(label)
+
+
 def target_to_json(target: Target) -> dict[str, Any]:
     """Return a target as plain data."""
     if isinstance(target, ClassTarget):

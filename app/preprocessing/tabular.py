@@ -5,31 +5,29 @@ Shapes: N rows, F number features, C category columns, S source values of the nu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.preprocessing.categories import Vocabulary, vocabulary_from_json, vocabulary_to_json
-from app.preprocessing.columns import NUMERIC_TYPES, TEXTUAL_TYPES, Column, ColumnArrays, thin
-from app.preprocessing.datetimes import part_of, varying_parts
+from app.preprocessing.columns import TEXTUAL_TYPES, Column, ColumnArrays, thin
+from app.preprocessing.datetimes import part_of
 from app.preprocessing.labels import Label, LabelsTarget, Target, ValueTarget, target_from_json, target_to_json
 from app.preprocessing.numbers import (
     FIT_ROWS,
-    Impute,
     NumberFeature,
     NumberScaling,
-    Scaling,
     bin_edges,
     feature_from_json,
     feature_to_json,
-    fit_feature,
 )
+from app.preprocessing.sources import NumberSource, Options, fit_array, fit_numbers
+
+__all__ = ["Options", "TabularPreprocessing", "TensorSpec"]
 
 FORMAT = 1
-# Elements of a flat array that are scaled one by one; a picture is scaled as a whole.
-MAX_SCALED_ELEMENTS = 4096
 # Rows whose intermediate results stay in the processor's cache: a million rows at once took three times as long.
 CHUNK_ROWS = 4096
 
@@ -40,28 +38,6 @@ class TensorSpec(NamedTuple):
     name: str
     dtype: str
     shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How columns become numbers; every field from `resolved["preprocessing"]`."""
-
-    strip: bool = True
-    lowercase: bool = False
-    impute: Impute = "median"
-    scaling: Scaling = "standard"
-    min_count: int = 1
-    max_categories: int = 10_000
-    bins: int = 0
-
-
-@dataclass(frozen=True)
-class NumberSource:
-    """Where number features come from: a column, a part of its instants, or all elements of its arrays."""
-
-    column: str
-    part: str | None = None
-    width: int = 1
 
 
 @dataclass(frozen=True)
@@ -110,10 +86,10 @@ class TabularPreprocessing:
         told = [InstanceColumn(column.name, column.type, column.shape) for column in inputs]
         told += [InstanceColumn(column.name, column.type, column.shape, ignored=True) for column in ignored]
         if len(inputs) == 1 and inputs[0].type == "array":
-            sources, features, shape = _fit_array(inputs[0], columns[inputs[0].name], options)
+            sources, features, shape = fit_array(inputs[0], columns[inputs[0].name], options)
             vocabularies: list[Vocabulary] = []
         else:
-            sources, features = _fit_numbers(columns, inputs, options)
+            sources, features = fit_numbers(columns, inputs, options)
             vocabularies = [
                 Vocabulary.fit(
                     column.name,
@@ -271,57 +247,6 @@ class TabularPreprocessing:
     def _array(self, column: NDArray[Any]) -> NDArray[np.float32]:
         flat = column.reshape(-1, len(self.numbers.features)).astype(np.float64)
         return self.numbers.transform(flat).reshape(column.shape)
-
-
-def _fit_numbers(
-    columns: ColumnArrays, inputs: Sequence[Column], options: Options
-) -> tuple[list[NumberSource], list[NumberFeature]]:
-    sources: list[NumberSource] = []
-    features: list[NumberFeature] = []
-    for column in inputs:
-        values = columns[column.name]
-        if column.type in NUMERIC_TYPES:
-            sources.append(NumberSource(column.name))
-            features.append(_fit_number(column, values, options))
-        elif column.type == "datetime":
-            for index, part in enumerate(varying_parts(values)):
-                feature = fit_feature(f"{column.name} {part}", part_of(part, values), options.impute, options.scaling)
-                sources.append(NumberSource(column.name, part))
-                # One part tells that the instant is missing; the others need not repeat it.
-                features.append(feature if index == 0 else replace(feature, indicator=False))
-        elif column.type == "array":
-            flat = values.reshape(len(values), -1)
-            sources.append(NumberSource(column.name, None, flat.shape[1]))
-            for index in range(flat.shape[1]):
-                feature = fit_feature(f"{column.name}[{index}]", flat[:, index], options.impute, options.scaling)
-                features.append(replace(feature, indicator=False))
-    return sources, features
-
-
-def _fit_number(column: Column, values: NDArray[Any], options: Options) -> NumberFeature:
-    # The middle of yes and no is neither: a missing boolean is what most rows are.
-    impute: Impute = "most_frequent" if column.type == "boolean" else options.impute
-    scaling: Scaling = "standard" if column.type == "boolean" and options.scaling == "quantile" else options.scaling
-    return fit_feature(column.name, values, impute, scaling)
-
-
-def _fit_array(
-    column: Column, values: NDArray[Any], options: Options
-) -> tuple[list[NumberSource], list[NumberFeature], tuple[int, ...]]:
-    """A flat array is scaled element by element; one of more axes keeps its contrasts: one scale for all of it."""
-    shape = tuple(int(length) for length in values.shape[1:])
-    flat = values.reshape(len(values), -1)
-    if len(shape) == 1 and shape[0] <= MAX_SCALED_ELEMENTS:
-        fitted = [
-            fit_feature(f"{column.name}[{index}]", flat[:, index], options.impute, options.scaling)
-            for index in range(flat.shape[1])
-        ]
-    else:
-        # Quantile scores of all pixels together would flatten a picture's contrasts.
-        scaling: Scaling = "none" if options.scaling == "none" else "standard"
-        fitted = [fit_feature(column.name, flat.reshape(-1), options.impute, scaling)]
-    features = [replace(feature, indicator=False) for feature in fitted]
-    return [NumberSource(column.name, None, flat.shape[1])], features, shape
 
 
 def _column_to_json(column: InstanceColumn) -> dict[str, Any]:

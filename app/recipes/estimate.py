@@ -64,21 +64,21 @@ def estimate_job(resolved: Mapping[str, Any], prepared: Prepared, counts: Counts
 
 
 def count_layers(
-    layers: Sequence[Mapping[str, Any]], preprocessing: TabularPreprocessing, task: LayersTask, path: str
+    layers: Sequence[Mapping[str, Any]], preprocessing: TabularPreprocessing, outputs: int, task: LayersTask, path: str
 ) -> Counts:
     """Count a list of layers. Raises Unprocessable where they do not fit the rows or the task, or are too large."""
     row = preprocessing.array_shape
     if row is None:
         # A table enters side by side, categories as one-hot codes.
         row = (len(preprocessing.number_names) + sum(preprocessing.category_sizes),)
-    totals = fit_layers(layers, row, preprocessing.outputs, task, path)
+    totals = fit_layers(layers, row, outputs, task, path)
     return Counts(totals.parameters, totals.operations, totals.row_values)
 
 
-def count_mlp(architecture: Mapping[str, Any], preprocessing: TabularPreprocessing) -> Counts:
+def count_mlp(architecture: Mapping[str, Any], preprocessing: TabularPreprocessing, outputs: int) -> Counts:
     """Count the dense network that `workers/architectures/mlp.py` builds."""
     parameters, width = _count_inputs(architecture, preprocessing)
-    members, outputs = int(architecture["members"]), preprocessing.outputs
+    members = int(architecture["members"])
     operations, row_values = parameters, width
     for units in architecture["units"]:
         dense = width * units

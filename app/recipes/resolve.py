@@ -1,12 +1,13 @@
 """From a request to a job that can be trained: everything checked, every default filled, nothing queued yet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.core.errors import NotFound, Unprocessable
 from app.preprocessing.columns import RowSource
-from app.preprocessing.prepare import Prepared, prepare, target_names
+from app.preprocessing.partition import target_names
+from app.preprocessing.prepare import Prepared, prepare
 from app.preprocessing.split import TRAIN, VALIDATION
 from app.recipes.catalog import find_recipe
 from app.recipes.estimate import Counts, Estimate, count_layers, count_mlp, estimate_job
@@ -16,11 +17,13 @@ from app.recipes.request import JobRequest, plain
 from app.recipes.roles import resolve_columns
 from app.recipes.sampling import sample
 from app.recipes.splitting import given_splits, resolve_split
-from app.recipes.tabular_params import category_min_count, training_defaults
+from app.recipes.tabular_params import category_min_count, settle_architecture, training_defaults
 from app.recipes.targets import TargetFacts, read_target
 from app.recipes.training import Facts, resolve_training
 from app.recipes.validate import parse_part
 
+# Findings that a sample would make up: what it lacks, all rows may have.
+ONLY_WHOLE = frozenset({"class_missing", "label_unseen", "duplicates_kept"})
 LAYERS_PATH = "params.architecture.layers"
 
 
@@ -47,6 +50,7 @@ def resolve(request: JobRequest, data: Mapping[str, RowSource]) -> Resolution:
     facts = read_target(recipe.task, targets, data, clean)
     split = resolve_split(request.preprocessing.split, roles, recipe.task, facts, data)
     rows = _training_rows(facts, split, official)
+    settle_architecture(params["architecture"], rows, len(roles["input"]))
     defaults = training_defaults(params["architecture"], recipe.task, rows)
     preprocessing = {
         "clean": clean,
@@ -63,8 +67,7 @@ def resolve(request: JobRequest, data: Mapping[str, RowSource]) -> Resolution:
         "params": params,
         "training": {"class_weight": None},
     }
-    sampled, stride = sample(data, len(roles["input"]) + len(targets))
-    prepared = prepare(resolved, sampled)
+    prepared, stride = _look(resolved, data)
     has_validation = VALIDATION in prepared.splits and len(prepared.splits[VALIDATION]) > 0
     training, warnings = resolve_training(
         request.training,
@@ -79,7 +82,8 @@ def resolve(request: JobRequest, data: Mapping[str, RowSource]) -> Resolution:
         ),
     )
     resolved["training"] = training
-    counts = _count(resolved, prepared)
+    _settle_duplicates(clean, prepared, stride)
+    counts = _count(resolved, prepared, len(facts.labels) if stride > 1 else None)
     estimate = estimate_job(resolved, prepared, counts, stride)
     return Resolution(resolved, [*_notes(prepared), *prepared.warnings, *warnings], estimate)
 
@@ -109,13 +113,38 @@ def resolve_params(recipe: Recipe, request: JobRequest) -> dict[str, Any]:
     return params
 
 
-def _count(resolved: Mapping[str, Any], prepared: Prepared) -> Counts:
-    """Check the layers against the rows' shape, where there are layers, and count what would be built."""
+def _look(resolved: Mapping[str, Any], data: Mapping[str, RowSource]) -> tuple[Prepared, int]:
+    """Prepare the data, or every k-th row of what is large; return k too."""
+    sampled, stride = sample(data, len(resolved["columns"]["input"]) + 1)
+    try:
+        prepared = prepare(resolved, sampled)
+    except Unprocessable:
+        if stride == 1:
+            raise
+        # What a sample lacks, all rows may have: only they can refuse a request.
+        return prepare(resolved, data), 1
+    if stride > 1:
+        prepared = replace(prepared, warnings=[one for one in prepared.warnings if one["code"] not in ONLY_WHOLE])
+    return prepared, stride
+
+
+def _settle_duplicates(clean: dict[str, Any], prepared: Prepared, stride: int) -> None:
+    """Say in the request whether copies go. A sample has fewer copies than the whole: there the trainer decides."""
+    if clean["drop_duplicates"] == "auto" and stride == 1:
+        clean["drop_duplicates"] = prepared.counts["duplicates_kept"] == 0
+
+
+def _count(resolved: Mapping[str, Any], prepared: Prepared, classes: int | None) -> Counts:
+    """Check the layers against the rows' shape, where there are layers, and count what would be built.
+
+    `classes`: how many there are in all rows, where `prepared` is a sample.
+    """
+    outputs = classes or prepared.preprocessing.outputs
     architecture = resolved["params"]["architecture"]
     if architecture["type"] == "layers":
         task: LayersTask = "multilabel" if resolved["multilabel"] else resolved["task"]
-        return count_layers(architecture["layers"], prepared.preprocessing, task, LAYERS_PATH)
-    return count_mlp(architecture, prepared.preprocessing)
+        return count_layers(architecture["layers"], prepared.preprocessing, outputs, task, LAYERS_PATH)
+    return count_mlp(architecture, prepared.preprocessing, outputs)
 
 
 def _recipe(request: JobRequest) -> Recipe:

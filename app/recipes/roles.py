@@ -5,7 +5,7 @@ from typing import Any
 
 from app.core.errors import Unprocessable
 from app.preprocessing.columns import NUMERIC_TYPES, TEXTUAL_TYPES, Column, RowSource
-from app.preprocessing.prepare import main_source
+from app.preprocessing.partition import main_source
 from app.recipes.recipe import Recipe
 from app.recipes.request import Columns
 
@@ -140,7 +140,8 @@ def _check_other_sources(data: Mapping[str, RowSource], columns: Mapping[str, Co
                 )
             if _family(other) != _family(columns[name]):
                 raise Unprocessable(
-                    f"dataset.{role}: '{name}' is of type {other.type}, in the training data {columns[name].type}.",
+                    f"dataset.{role}: '{name}' is of type {other.type}, in the training data "
+                    f'{columns[name].type}. The field "types" of its upload can say so.',
                     code="column_type",
                     param=f"dataset.{role}",
                 )

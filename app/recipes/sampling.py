@@ -6,6 +6,8 @@ from app.preprocessing.columns import Column, ColumnArrays, RowSource
 
 # Rows × columns a submission looks at; more would keep the client waiting for over a second.
 MAX_CELLS = 2_000_000
+# Of fewer rows than this a sample would miss classes and invent constants.
+LEAST_ROWS = 20_000
 
 
 class SampledSource:
@@ -39,7 +41,7 @@ class SampledSource:
 def sample(data: Mapping[str, RowSource], columns: int) -> tuple[dict[str, RowSource], int]:
     """Return the sources, sampled where they are large, and the stride (1: whole)."""
     rows = sum(source.rows for source in data.values())
-    stride = max(1, -(-rows * columns // MAX_CELLS))
+    stride = max(1, min(-(-rows * columns // MAX_CELLS), rows // LEAST_ROWS))
     if stride == 1:
         return dict(data), 1
     return {role: SampledSource(source, stride) for role, source in data.items()}, stride

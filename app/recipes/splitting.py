@@ -5,7 +5,7 @@ from typing import Any
 
 from app.core.errors import Unprocessable
 from app.preprocessing.columns import RowSource
-from app.preprocessing.prepare import cut_shares, main_source
+from app.preprocessing.partition import cut_shares, main_source
 from app.preprocessing.split import SPLITS, TRAIN
 from app.recipes.request import Split
 from app.recipes.targets import TargetFacts

@@ -14,7 +14,12 @@ class NumberEmbeddings(Request):
     """How a number enters the network (Gorishniy, Rubachev, Babenko 2022)."""
 
     type: Literal["none", "piecewise-linear", "periodic"] = "piecewise-linear"
-    bins: int = Field(48, ge=2, le=256, description="Bins of a column, at its quantiles (piecewise-linear).")
+    bins: int | None = Field(
+        None,
+        ge=2,
+        le=256,
+        description="Bins of a column, at its quantiles (piecewise-linear). Default: by rows, 16 to 128.",
+    )
     width: int = Field(16, ge=1, le=256, description="Values that stand for one number.")
     frequencies: int = Field(24, ge=1, le=256, description="Waves of a column (periodic).")
     sigma: float = Field(0.1, gt=0, le=100, description="Deviation of the first frequencies (periodic).")
@@ -66,6 +71,16 @@ class TabularParams(Request):
     """Parameters of `tabular-classification` and `tabular-regression`."""
 
     architecture: Annotated[Mlp | Layers, Field(discriminator="type")] = Field(default_factory=Mlp)
+
+
+def settle_architecture(architecture: dict[str, Any], rows: int, columns: int) -> None:
+    """Set in place what the training rows and the input columns decide where the request is silent."""
+    if architecture["type"] != "mlp" or architecture["number_embeddings"]["bins"] is not None:
+        return
+    # An edge for every 100 rows: 48 bins hid the effect of a column of 194 villages in 18,000 rows (a 5 % larger RMSE
+    # than with 128). Many columns get fewer, so that a batch stays small.
+    bins = min(rows // 100, 128, 8192 // max(columns, 1))
+    architecture["number_embeddings"]["bins"] = max(16, bins)
 
 
 def training_defaults(architecture: dict[str, Any], task: str, rows: int) -> dict[str, Any]:

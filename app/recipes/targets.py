@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.core.errors import Unprocessable
 from app.preprocessing.columns import Column, RowSource, present
 from app.preprocessing.labels import Label, label_codes
-from app.preprocessing.prepare import main_source
+from app.preprocessing.partition import main_source
 from app.preprocessing.split import TRAIN
 
 MAX_CLASSES = 10_000

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.core.errors import Unprocessable
 from app.preprocessing.findings import warn
-from app.preprocessing.prepare import label_key
+from app.preprocessing.labels import label_key
 from app.recipes.objectives import metrics_of, resolve_loss, resolve_metrics
 from app.recipes.optimizers import resolve_optimizer, resolve_schedule
 from app.recipes.request import Regularization, Training

@@ -167,9 +167,12 @@ def test_weights_come_with_their_rows_and_must_be_there() -> None:
     split = prepared.splits["train"]
     assert split.weight is not None
     assert np.allclose(split.weight, weights[split.rows])
-    weights[5] = -1
-    with pytest.raises(Unprocessable, match="'w' of 0 or more"):
-        prepare(resolved, {"all": dataset(w=("number", weights))})
+    for wrong in (-1, np.nan, 1e300):
+        weights[5] = wrong
+        with pytest.raises(Unprocessable, match="1 rows have no 'w' from 0"):
+            prepare(resolved, {"all": dataset(w=("number", weights))})
+    with pytest.raises(Unprocessable, match="0 in every row"):
+        prepare(resolved, {"all": dataset(w=("number", [0.0] * N))})
 
 
 def test_class_weights_are_in_output_order() -> None:

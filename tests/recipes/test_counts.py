@@ -62,7 +62,7 @@ def test_parameters_of_an_mlp_are_counted_exactly(
     resolution = resolve(JobRequest.model_validate(body), DATA)
     prepared = prepare(resolution.resolved, DATA)
     built = BUILDERS["tabular-classification"](resolution.resolved, prepared)
-    counted = count_mlp(resolution.resolved["params"]["architecture"], prepared.preprocessing)
+    counted = count_mlp(resolution.resolved["params"]["architecture"], prepared.preprocessing, 3)
     assert counted.parameters == built.serving_model.count_params()
     assert resolution.estimate["parameters"] == counted.parameters
 

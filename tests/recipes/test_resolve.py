@@ -310,11 +310,52 @@ def test_integers_and_numbers_fit_together() -> None:
     assert ask(target="y", data=data).resolved["columns"]["input"] == ["x"]
 
 
+def large(rare: int) -> dict[str, MemoryDataset]:
+    labels = ["a"] * 3000 + ["b"] * 3000
+    labels[1 : 2 * rare : 2] = ["c"] * rare
+    numbers = np.random.default_rng(0).normal(size=(2, 6000))
+    columns = {"x": ("number", numbers[0]), "z": ("number", numbers[1]), "y": ("category", labels)}
+    return {"all": MemoryDataset(columns)}
+
+
 def test_a_large_data_set_is_looked_at_through_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.recipes.sampling.MAX_CELLS", 400)
-    whole, sampled = ask(), None
-    monkeypatch.setattr("app.recipes.sampling.MAX_CELLS", 300)
-    sampled = ask()
-    assert "every" in sampled.estimate["basis"]
-    assert abs(sampled.estimate["steps"] - whole.estimate["steps"]) <= 0.3 * whole.estimate["steps"]
+    whole = ask(target="y", data=large(0))
+    monkeypatch.setattr("app.recipes.sampling.MAX_CELLS", 3000)
+    monkeypatch.setattr("app.recipes.sampling.LEAST_ROWS", 1000)
+    sampled = ask(target="y", data=large(0))
+    assert "every 6th row" in sampled.estimate["basis"]
+    assert sampled.estimate["steps"] == pytest.approx(whole.estimate["steps"], rel=0.05)
     assert sampled.resolved["columns"] == whole.resolved["columns"]
+
+
+def test_a_class_that_a_sample_misses_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = large(20)
+    layers = [{"class_name": "Dense", "config": {"units": 3, "activation": "softmax"}}]
+    params = {"architecture": {"type": "layers", "layers": layers}}
+    monkeypatch.setattr("app.recipes.sampling.MAX_CELLS", 9000)
+    monkeypatch.setattr("app.recipes.sampling.LEAST_ROWS", 1000)
+    resolution = ask(target="y", data=data, params=params)
+    assert "every" in resolution.estimate["basis"]
+    assert resolution.warnings == []
+    two = [{"class_name": "Dense", "config": {"units": 2, "activation": "softmax"}}]
+    error = refused(target="y", data=data, params={"architecture": {"type": "layers", "layers": two}})
+    assert "3 numbers a row" in error.message
+
+
+def test_what_a_sample_cannot_train_on_is_looked_at_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = ["b" if row % 2 else "a" for row in range(6000)]
+    data = {
+        "all": MemoryDataset({"x": ("number", np.random.default_rng(0).normal(size=6000)), "y": ("category", labels)})
+    }
+    monkeypatch.setattr("app.recipes.sampling.MAX_CELLS", 6000)
+    monkeypatch.setattr("app.recipes.sampling.LEAST_ROWS", 1000)
+    assert "every" not in ask(target="y", data=data).estimate["basis"]  # every second row is of one class
+
+
+def test_what_auto_became_of_copies_is_said() -> None:
+    assert ask().resolved["preprocessing"]["clean"]["drop_duplicates"] is True
+    bits = {name: ("boolean", RANDOM.integers(0, 2, 200)) for name in ("p", "y")}
+    assert (
+        ask(target="y", data={"all": MemoryDataset(bits)}).resolved["preprocessing"]["clean"]["drop_duplicates"]
+        is False
+    )
