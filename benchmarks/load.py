@@ -85,20 +85,26 @@ def closed_loop(port: int, request: bytes, connections: int, seconds: float) -> 
 
 
 def open_loop(port: int, request: bytes, per_second: float, seconds: float, stop: threading.Event) -> Load:
-    """Send `per_second` requests a second for `seconds`, or until `stop`; late ones count from when they were due."""
+    """Send `per_second` requests a second for `seconds`, or until `stop`.
+
+    A request that a late answer held up counts from when it was due; one that this process itself sent late, because
+    something else had its core, counts from when it was sent.
+    """
     connection = _connect(port)
     taken: list[float] = []
-    started = time.perf_counter()
+    started = answered = time.perf_counter()
     for index in range(int(per_second * seconds)):
         due = started + index / per_second
         if stop.wait(max(0.0, due - time.perf_counter())):
             break
+        begun = due if answered > due else time.perf_counter()
         connection.sendall(request)
         answer = b""
         while not _is_whole(answer):
             answer += connection.recv(1 << 16)
         if not answer.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(answer.decode(errors="replace"))
-        taken.append(time.perf_counter() - due)
+        answered = time.perf_counter()
+        taken.append(answered - begun)
     connection.close()
     return Load(taken, time.perf_counter() - started)
