@@ -3,11 +3,17 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from app.core.settings import Settings
 
 pytest_plugins = ("tests.servers",)
+
+# A shared machine is slow at times: no deadline. CI draws the same examples every time, so that it is red
+# for a change and not for luck; elsewhere they are new at every run.
+hypothesis.settings.register_profile("trainyard", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("trainyard")
 
 ROOT = Path(__file__).resolve().parent.parent
 
