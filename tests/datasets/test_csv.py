@@ -225,7 +225,7 @@ def test_unnamed_and_doubled_columns(take_in: TakeIn) -> None:
 
 def test_ragged_rows_fail_by_line_or_are_skipped(take_in: TakeIn) -> None:
     content = 'a,b\n1,2\n3,4,5\n"x\ny",6\n7\n8,9\n'
-    with pytest.raises(Unprocessable, match="Line 3: it has 3 fields where 2 are expected. 1 more rows") as caught:
+    with pytest.raises(Unprocessable, match=r"Line 3: it has 3 fields where 2 are expected\. 1 more rows") as caught:
         take_in(content)
     assert [detail["line"] for detail in caught.value.details] == [3, 6]
     taken = take_in(content, on_bad_rows="skip")

@@ -88,9 +88,7 @@ def test_types_without_a_place_are_refused_by_name(take_in: TakeIn, write: Any, 
 
 def test_declared_types(take_in: TakeIn, write: Any) -> None:
     columns = {"i": pa.array([1, 2]), "s": pa.array(["3", "x"]), "b": pa.array([True, False])}
-    taken = take_in(
-        write(columns), types={"i": "category", "s": "number", "b": "category"}, on_bad_rows="skip"
-    )
+    taken = take_in(write(columns), types={"i": "category", "s": "number", "b": "category"}, on_bad_rows="skip")
     assert taken.stored.page(0, 9) == [{"i": "1", "s": 3.0, "b": "true"}]
     assert taken.schema["rejected"]["rows"] == [{"line": 2, "reason": "s is 'x', which is no number"}]
     with pytest.raises(Unprocessable, match="Row 2: s is 'x', which is no number"):

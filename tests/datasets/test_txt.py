@@ -13,7 +13,10 @@ TEXT = "\n One line\r\n\r\n  \nTwo\nlines here\n\n\n\nlast\twithout end"
 @pytest.mark.parametrize(
     ("documents", "rows"),
     [
-        ("line", ["\n", " One line\r\n", "\r\n", "  \n", "Two\n", "lines here\n", "\n", "\n", "\n", "last\twithout end"]),
+        (
+            "line",
+            ["\n", " One line\r\n", "\r\n", "  \n", "Two\n", "lines here\n", "\n", "\n", "\n", "last\twithout end"],
+        ),
         ("blank-line", ["\n One line\r\n\r\n  \n", "Two\nlines here\n\n\n\n", "last\twithout end"]),
         ("file", [TEXT]),
     ],

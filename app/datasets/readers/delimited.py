@@ -5,20 +5,21 @@ pyarrow cannot name (lines, unclosed quotes) is looked up in `csv_rows`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from app.core.errors import Unprocessable
 from app.datasets.convert import STORED_TYPES, Conversion
 from app.datasets.findings import BadRow, bad_rows_error, refuse
 from app.datasets.names import checked_names
-from app.datasets.options import MAX_COLUMNS, MAX_DETAILS, MAX_REJECTED_LISTED
+from app.datasets.options import MAX_COLUMNS, MAX_DETAILS, MAX_FIELD_BYTES, MAX_REJECTED_LISTED
 from app.datasets.plan import TypePlan, plan_types
 from app.datasets.readers import csv_rows
 from app.datasets.readers.csv_rows import Dialect
@@ -40,7 +41,7 @@ class DelimitedText:
     header_bytes: int
     newlines_inside: bool
     bad_rows: int = 0
-    _seen: dict[str, int] = field(default_factory=dict)
+    lengths_checked: bool = False
 
     def batches(self, include: list[int] | None = None, types: dict[int, Any] | None = None) -> Iterator[list[Any]]:
         """Yield batches as one array a column (of `include`); an empty field is null.
@@ -80,7 +81,19 @@ class DelimitedText:
         )
         for batch in reader:
             if batch.num_rows:
+                self._check_lengths(batch.columns)
                 yield batch.columns
+
+    def _check_lengths(self, arrays: list[Any]) -> None:
+        """Raise for a field beyond the limit; only columns that could hold one are looked at."""
+        for array in arrays:
+            data = array.buffers()[-1] if array.type == pa.string() else None
+            if data is None or data.size <= MAX_FIELD_BYTES or self.lengths_checked:
+                continue
+            if (pc.max(pc.binary_length(array)).as_py() or 0) > MAX_FIELD_BYTES:
+                for _ in csv_rows.walk(self.path, self.dialect):  # it knows the line, and counts characters
+                    pass
+                self.lengths_checked = True
 
     def _skip(self, _row: Any) -> str:
         self.bad_rows += 1
