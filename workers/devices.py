@@ -1,5 +1,6 @@
 """The accelerators of this host, as the driver lists them; no framework is loaded to ask."""
 
+import os
 import shutil
 import subprocess
 from typing import Any
@@ -21,6 +22,18 @@ def list_devices() -> list[dict[str, Any]]:
     except (OSError, subprocess.SubprocessError):
         return []
     return parse_devices(done.stdout)
+
+
+def slot_environment(slot: int, slots: int) -> dict[str, str]:
+    """Return what gives the trainers of one slot a device of their own; nothing where one slot has them all.
+
+    With more slots than devices, slots share. `CUDA_VISIBLE_DEVICES` of the worker says which there are to give.
+    """
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    devices = named or [device["uuid"] for device in list_devices()]
+    if slots == 1 or not devices:
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]}
 
 
 def parse_devices(text: str) -> list[dict[str, Any]]:

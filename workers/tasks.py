@@ -13,6 +13,7 @@ from app.lifeline import die_with_parent
 from app.storage.blobs import open_blobs
 from workers.celery_app import TASK, app, settings
 from workers.child import Program
+from workers.devices import slot_environment
 from workers.rundir import RunDir
 from workers.slot import Slot, die_of_a_fault
 
@@ -23,15 +24,17 @@ def make_slot() -> Slot:
     """Return the slot of this pool child. Tests put one here whose trainer needs no TensorFlow."""
     blobs = open_blobs(settings.storage)
     data = DatasetCache(blobs, settings.work_dir)
-    return Slot(settings, RunDir.of_environment(settings.work_dir), blobs, data, Program())
+    # billiard counts the children of a pool from 0, and gives a dead one's number to its successor.
+    program = Program(environment=slot_environment(current_process().index, settings.worker_slots))
+    return Slot(settings, RunDir.of_environment(settings.work_dir), blobs, data, program)
 
 
-@setup_logging.connect
+@setup_logging.connect  # type: ignore[untyped-decorator]
 def _log_as_json(**_: Any) -> None:
     configure_logging(settings.log_level)
 
 
-@worker_process_init.connect
+@worker_process_init.connect  # type: ignore[untyped-decorator]
 def _open_slot(**_: Any) -> None:
     die_with_parent(current_process()._parent_pid)
     # Ctrl-C in a terminal reaches the whole group; the launcher alone decides what it means.

@@ -153,6 +153,7 @@ class FakeTrainer:
     def finish(self, value: Any, stop_reason: str) -> None:
         folder = self.order.output / "bundle"
         facts = {
+            "format": 1,
             "recipe": self.order.recipe,
             "job": self.order.job,
             "dataset": "ds_1",

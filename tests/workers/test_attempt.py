@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.storage.blobs import LocalBlobs
 from tests.workers.processes import wait_until
 from workers.attempt import LOG_BYTES, AttemptFolder, LogShipper, remove_orphans
-from workers.devices import parse_devices
+from workers.devices import parse_devices, slot_environment
 from workers.rundir import RunDir
 
 
@@ -88,3 +90,14 @@ def test_a_dead_slot_is_not_counted(tmp_path: Path) -> None:
 def test_the_drivers_list_of_devices_is_read() -> None:
     text = "GPU-1f, NVIDIA H100 80GB HBM3, 81559\nGPU-2, NVIDIA A2, [N/A]\n\n"
     assert parse_devices(text) == [{"uuid": "GPU-1f", "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 81559 * 2**20}]
+
+
+def test_each_slot_gets_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    assert [slot_environment(n, 3) for n in range(3)] == [{"CUDA_VISIBLE_DEVICES": d} for d in ("0", "3", "0")]
+    assert slot_environment(0, 1) == {}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr("workers.devices.list_devices", lambda: [{"uuid": "GPU-a"}, {"uuid": "GPU-b"}])
+    assert slot_environment(1, 2) == {"CUDA_VISIBLE_DEVICES": "GPU-b"}
+    monkeypatch.setattr("workers.devices.list_devices", list)
+    assert slot_environment(1, 2) == {}
