@@ -1,11 +1,13 @@
-"""The servers that `benchmarks.predict` compares, each under the uvicorn options of `app.serve`.
+"""The servers that `benchmarks.predict` compares.
 
-    python -m benchmarks.predict_servers bare|route|trainyard PORT FOLDER
+    python -m benchmarks.predict_servers bare|bare-tuned|route|trainyard PORT FOLDER
 
-`bare`: an ASGI callable that answers a constant. `route`: a FastAPI route with a body model, which
-calls a concrete `tf.function` of the same network. `trainyard`: this service.
+`bare`: an ASGI callable that answers a constant, by uvicorn without access log. `bare-tuned`: the same by the
+options of `app.serve`. `route`: a FastAPI route with a body model, which calls a concrete `tf.function` of the
+same network, by uvicorn. `trainyard`: this service.
 """
 
+import gc
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import uvicorn
+
+from app.serve import make_config
 
 ANSWER = (
     b'{"predictions":[{"label":3,"score":0.19021061,"scores":{"0":0.09019,"1":0.1003,"2":0.1008,"3":0.19021061,'
@@ -76,7 +80,7 @@ def main() -> None:
     """Serve one of them until it is terminated."""
     name, port, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     app: Any
-    if name == "bare":
+    if name.startswith("bare"):
         app = make_bare()
     elif name == "route":
         app = make_route(folder)
@@ -85,10 +89,12 @@ def main() -> None:
         from app.main import create_app
 
         app = create_app(Settings(home=folder / "home", log_level="WARNING"))
-    lifespan = "off" if name == "bare" else "on"
-    config = uvicorn.Config(
-        app, port=port, log_config=None, access_log=False, server_header=False, backlog=2048, lifespan=lifespan
-    )
+    if name in ("bare", "route"):
+        config = uvicorn.Config(app, port=port, log_config=None, access_log=False)
+    else:
+        config = make_config(app, port)
+    gc.collect()
+    gc.freeze()
     uvicorn.Server(config).run()
 
 

@@ -1,0 +1,153 @@
+"""Answers over real sockets: whole, in order, one packet where they are small, and not held back."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvicorn
+
+from app.core.one_write import GatheringTransport, OneWriteProtocol
+
+
+class Recorder:
+    """Stands for the transport below."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def write(self, data: bytes) -> None:
+        self.calls.append(data)
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def is_closing(self) -> bool:
+        return False
+
+
+def gather() -> tuple[Recorder, GatheringTransport, list[Callable[[], None]]]:
+    below, soon = Recorder(), []
+    return below, GatheringTransport(below, soon.append), soon  # type: ignore[arg-type]
+
+
+def test_head_and_body_are_one_write() -> None:
+    below, transport, soon = gather()
+    transport.write(b"head")
+    assert below.calls == []
+    transport.write(b"body")
+    assert below.calls == [b"headbody"]
+    soon[0]()
+    assert below.calls == [b"headbody"]
+
+
+def test_a_head_alone_goes_when_the_turn_ends() -> None:
+    below, transport, soon = gather()
+    transport.write(b"head")
+    soon[0]()
+    assert below.calls == [b"head"]
+    transport.write(b"event")
+    soon[1]()
+    assert below.calls == [b"head", b"event"]
+
+
+def test_nothing_is_lost_at_the_end() -> None:
+    below, transport, _ = gather()
+    transport.write(b"head")
+    transport.close()
+    assert below.calls == [b"head", "close"]
+    assert transport.is_closing() is False
+
+
+def test_large_bodies_are_not_copied() -> None:
+    below, transport, _ = gather()
+    large = b"x" * 100_000
+    transport.write(b"head")
+    transport.write(large)
+    assert below.calls == [b"head", large]
+    assert below.calls[1] is large
+
+
+def serve(
+    app: Callable[..., Awaitable[None]],
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> None:
+    async def body() -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(app, http=OneWriteProtocol, log_config=None, access_log=False, lifespan="off")
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        try:
+            async with asyncio.timeout(10):
+                await talk(reader, writer)
+        finally:
+            writer.close()
+            server.should_exit = True
+            await serving
+
+    asyncio.run(body())
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    message = await receive()
+    body = message["body"]
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 60_000])
+def test_requests_of_one_connection(size: int) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for letter in (b"a", b"b", b"c"):
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size + letter * size)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert await reader.readexactly(size) == letter * size
+
+    serve(echo, talk)
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"".join(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n%d" % n for n in range(5)))
+        for number in range(5):
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(1) == b"%d" % number
+
+    serve(echo, talk)
+
+
+def test_the_connection_is_closed_after_the_answer() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"POST / HTTP/1.0\r\ncontent-length: 2\r\n\r\nok")
+        assert (await reader.read()).endswith(b"\r\n\r\nok")
+
+    serve(echo, talk)
+
+
+def test_a_stream_is_not_held_back() -> None:
+    go = asyncio.Event()
+
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await go.wait()
+        go.clear()
+        for part in (b"first", b"second"):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            await go.wait()
+            go.clear()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        for part in (b"first", b"second"):
+            go.set()
+            assert await reader.readuntil(part + b"\r\n")
+        go.set()
+        await reader.readuntil(b"0\r\n\r\n")
+
+    serve(stream, talk)
