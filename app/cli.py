@@ -191,8 +191,14 @@ def _settings(**given: Any) -> "Settings":
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        findings = [f"TRAINYARD_{str(e['loc'][0]).upper()}: {e['msg']}, not {e['input']!r}" for e in error.errors()]
+        # What was given is not repeated: a URL may hold a password.
+        findings = [f"TRAINYARD_{str(found['loc'][0]).upper()}: {_readable(found['msg'])}" for found in error.errors()]
         raise click.UsageError("\n".join(findings)) from error
+
+
+def _readable(message: str) -> str:
+    pattern = message.removeprefix("String should match pattern ")
+    return message if pattern == message else f"not a URL that is supported (pattern {pattern})"
 
 
 if __name__ == "__main__":

@@ -155,6 +155,7 @@ class _Service:
     def _migrate(self) -> None:
         database = Database(self._settings.database)
         try:
+            database.ping()  # one sentence when it does not answer; Alembic would print a traceback
             migrate(database)
         finally:
             database.close()

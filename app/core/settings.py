@@ -16,9 +16,21 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on; other than loopback needs keys.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port of the API; 0 takes a free one.")
-    database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder.")
-    broker_url: str | None = Field(None, description="Redis URL; default: a private Valkey in the data folder.")
-    storage_url: str | None = Field(None, description="file:///… or s3://bucket/prefix; default: the data folder.")
+    database_url: str | None = Field(
+        None,
+        pattern=r"^(sqlite:///.|postgres(ql)?(\+psycopg)?://)",
+        description="`postgresql+psycopg://…` or `sqlite:///…`; default: SQLite in the data folder.",
+    )
+    broker_url: str | None = Field(
+        None,
+        pattern=r"^(rediss?|redis\+socket)://",
+        description="`redis://…` of a Redis or Valkey; default: a private Valkey in the data folder.",
+    )
+    storage_url: str | None = Field(
+        None,
+        pattern=r"^(file:///|s3://.)",
+        description="`file:///folder` or `s3://bucket/prefix`; default: the data folder.",
+    )
     api_keys_file: Path | None = Field(
         None, description="Keys, one `name:sha256` a line; made by `trainyard key create`."
     )

@@ -184,3 +184,21 @@ def test_help_works_as_a_module_too() -> None:
         env={**os.environ, "COLUMNS": "100"},
     )  # fmt: skip
     assert "trainyard demo" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TRAINYARD_DATABASE_URL", "mysql://u:secret@h/x"),
+        ("TRAINYARD_DATABASE_URL", "secret"),
+        ("TRAINYARD_BROKER_URL", "amqp://u:secret@h"),
+        ("TRAINYARD_STORAGE_URL", "ftp://u:secret@h"),
+        ("TRAINYARD_STORAGE_URL", "file://secret"),
+    ],
+)
+@pytest.mark.parametrize("command", ["migrate", "up", "api", "worker"])
+def test_a_url_of_another_kind_is_refused_and_not_repeated(run: Run, command: str, variable: str, value: str) -> None:
+    result = run(command, env={variable: value})
+    assert result.exit_code == 2
+    assert f"{variable}: not a URL that is supported" in result.stderr
+    assert "secret" not in result.output
