@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from workers.trainer.control import EXIT_ORPHANED, Control, Request
 from workers.trainer.failures import TrainingFailed, diverged, storage_full
 from workers.trainer.feed import Rows, row_order
-from workers.trainer.loop_plan import LoopPlan, choose_execution
+from workers.trainer.loop_plan import LoopPlan, choose_execution, flops_per_row
 from workers.trainer.pace import MOST_GROWTH, TARGET_SECONDS, Pacer
 from workers.trainer.reports import Reports
 from workers.trainer.stopping import Stopper, higher_is_better
@@ -129,10 +131,33 @@ def test_executions_grow_towards_a_quarter_of_a_second_and_no_further() -> None:
     assert pacer.steps <= 25, "slower at once where the machine is"
 
 
+@dataclass
+class FakeTensor:
+    shape: tuple[int | None, ...]
+
+
+class FakeModel:
+    """Layers with parameters and shapes, as Keras' models show them."""
+
+    def __init__(self, *layers: Any) -> None:
+        self.layers = layers
+
+
+def FakeLayer(name: str, parameters: int, before: tuple[int | None, ...], after: tuple[int | None, ...]) -> Any:
+    members = {"input": FakeTensor(before), "output": FakeTensor(after), "count_params": lambda self: parameters}
+    return type(name, (), members)()
+
+
 def test_long_jobs_of_small_steps_are_compiled() -> None:
-    assert choose_execution(1.2e6, 200_000) == "xla"
-    assert choose_execution(1.2e6, 900) == "graph"
-    assert choose_execution(2e8, 200_000) == "graph"
+    small = FakeModel(FakeLayer("Dense", 6_000, (None, 20), (None, 64)))
+    assert choose_execution(small, 32, 200_000) == "xla"
+    assert choose_execution(small, 32, 900) == "graph"
+    assert choose_execution(small, 3200, 200_000) == "graph"
+    members = FakeModel(FakeLayer("EnsembleDense", 6_000, (None, 64), (None, 32, 64)))
+    assert flops_per_row(members) == 32 * flops_per_row(small)
+    assert choose_execution(members, 32, 200_000) == "graph"
+    pooling = FakeModel(FakeLayer("MaxPooling1D", 0, (None, 8, 2), (None, 4, 2)))
+    assert choose_execution(pooling, 32, 200_000) == "graph"
     assert LoopPlan(100, 16, 2, "graph").steps_per_epoch == 4
 
 

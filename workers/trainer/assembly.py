@@ -17,7 +17,7 @@ from workers.trainer.fit import Fit, Tools
 from workers.trainer.forward import Forward
 from workers.trainer.job import Job
 from workers.trainer.loop import TrainingFunction
-from workers.trainer.loop_plan import Execution, LoopPlan, choose_execution, flops_per_row
+from workers.trainer.loop_plan import Execution, LoopPlan, choose_execution
 from workers.trainer.losses import Objective, loss_name
 from workers.trainer.optimizers import build_optimizer
 from workers.trainer.order import Order
@@ -117,7 +117,7 @@ def plan_loop(training: dict[str, Any], problem: Problem, built: Built, executio
     accumulation = int(training["gradient_accumulation_steps"])
     batches = -(-rows // batch_size) * int(training["epochs"])
     if execution is None:
-        execution = choose_execution(flops_per_row(built.training_model) * batch_size, batches)
+        execution = choose_execution(built.training_model, batch_size, batches)
     if problem.train.nbytes > IN_DEVICE_BYTES:
         # Pieces of rows have many sizes; XLA would compile for each.
         execution = "graph"

@@ -13,9 +13,22 @@ XLA_FLOPS_PER_STEP = 30e6
 XLA_MIN_STEPS = 20_000
 
 
-def choose_execution(flops_per_step: float, steps: int) -> Execution:
-    """Choose the form of the loop: XLA for long jobs of small steps."""
-    return "xla" if flops_per_step <= XLA_FLOPS_PER_STEP and steps >= XLA_MIN_STEPS else "graph"
+# Layers that are known to compile, to be no slower and to give the same numbers. Not among them: pooling by maximum (no
+# deterministic gradient in XLA), UnitNormalization (NaN for a row of zeros), convolutions and recurrence (not faster).
+XLA_LAYERS = frozenset({
+    "InputLayer", "Dense", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Dropout", "GaussianDropout",
+    "GaussianNoise", "AlphaDropout", "BatchNormalization", "LayerNormalization", "Rescaling", "Flatten", "Reshape",
+    "Concatenate", "Add", "RepeatVector", "Embedding", "GlobalAveragePooling1D", "PiecewiseLinearEncoding",
+    "PeriodicEncoding", "ColumnwiseDense", "ColumnOffsets", "OneHotColumns", "EnsembleDense", "MemberDense",
+    "BothClasses",
+})  # fmt: skip
+
+
+def choose_execution(model: Any, rows_per_step: int, steps: int) -> Execution:
+    """Choose the form of the loop: XLA for long jobs of small steps, of layers that it is good for."""
+    if steps < XLA_MIN_STEPS or not all(type(layer).__name__ in XLA_LAYERS for layer in model.layers):
+        return "graph"
+    return "xla" if flops_per_row(model) * rows_per_step <= XLA_FLOPS_PER_STEP else "graph"
 
 
 def flops_per_row(model: Any) -> float:

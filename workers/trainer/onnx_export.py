@@ -3,7 +3,7 @@
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def export_onnx(model: Any, path: Path) -> None:
             function,
             input_signature=specs,
             opset=OPSET,
-            custom_op_handlers={"Erfc": (_complementary_error, [])},
+            custom_op_handlers={"Erfc": (_complementary_error, []), "Expm1": (_exponential_less_one, [])},
             output_path=str(path),
         )
 
@@ -39,15 +39,25 @@ def export_onnx(model: Any, path: Path) -> None:
 def _complementary_error(graph: Any, node: Any, name: str, args: Any) -> None:
     """ONNX has Erf but not Erfc, which exact GELU uses: erfc(x) = 1 − erf(x)."""
     del args
-    node.type = "Erf"
+    _replace(graph, node, name, "Erf", lambda output, one: [one, output])
+
+
+def _exponential_less_one(graph: Any, node: Any, name: str, args: Any) -> None:
+    """ONNX has Exp but not Expm1, which CELU uses."""
+    del args
+    _replace(graph, node, name, "Exp", lambda output, one: [output, one])
+
+
+def _replace(graph: Any, node: Any, name: str, op: str, terms: Callable[[str, str], list[str]]) -> None:
+    """Make `node` an `op`, and of its output and 1 a difference that takes its place."""
+    node.type = op
     output = node.output[0]
-    dtype = graph.get_dtype(output)
     one = graph.make_const(f"{name}_one", np.array(1.0, np.float32))
-    rest = graph.make_node(
-        "Sub", [one.output[0], output], name=f"{name}_rest", shapes=[graph.get_shape(output)], dtypes=[dtype]
-    )
-    others = [other for other in graph.get_nodes() if other is not rest]
-    graph.replace_all_inputs(output, rest.output[0], ops=others)
+    shapes, dtypes = [graph.get_shape(output)], [graph.get_dtype(output)]
+    inputs = terms(output, one.output[0])
+    difference = graph.make_node("Sub", inputs, name=f"{name}_difference", shapes=shapes, dtypes=dtypes)
+    others = [other for other in graph.get_nodes() if other is not difference]
+    graph.replace_all_inputs(output, difference.output[0], ops=others)
 
 
 @contextlib.contextmanager
