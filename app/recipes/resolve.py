@@ -55,7 +55,7 @@ def resolve(request: JobRequest, data: Mapping[str, RowSource]) -> Resolution:
     preprocessing = {
         "clean": clean,
         "split": split,
-        "numbers": _numbers(request, defaults),
+        "numbers": _numbers(request, params["architecture"], defaults),
         "categories": _categories(request, rows),
     }
     resolved: dict[str, Any] = {
@@ -160,9 +160,14 @@ def _training_rows(facts: TargetFacts, split: Mapping[str, Any], official: set[s
     return max(1, round(facts.rows * float(split[TRAIN]) / float(sum(shares.values()))))
 
 
-def _numbers(request: JobRequest, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    scaling = request.preprocessing.numbers.scaling
-    return {"scaling": defaults["scaling"] if scaling == "auto" else scaling}
+def _numbers(request: JobRequest, architecture: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    scaling: str = request.preprocessing.numbers.scaling
+    if scaling == "auto":
+        scaling = str(defaults["scaling"])
+        # Layers that scale by themselves expect what is in the data: pixels divided twice are all alike.
+        if any(layer["class_name"] == "Rescaling" for layer in architecture.get("layers", ())):
+            scaling = "none"
+    return {"scaling": scaling}
 
 
 def _categories(request: JobRequest, rows: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def resolve_columns(asked: Columns, recipe: Recipe, data: Mapping[str, RowSource
     resolved = {
         "input": inputs,
         "input_named": asked.input is not None,
-        "target": targets if isinstance(asked.target, list) else targets[0],
+        "target": targets if len(targets) > 1 else targets[0],
         "exclude": list(asked.exclude),
         **{role: getattr(asked, role) for role in ROLE_TYPES},
     }

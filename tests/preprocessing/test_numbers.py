@@ -105,3 +105,13 @@ def test_bin_edges_increase_and_are_at_most_as_many_as_asked(values: list[float]
     edges = bin_edges(np.array(values, dtype=np.float32), bins)
     assert 2 <= len(edges) <= bins + 1
     assert all(right > left for left, right in itertools.pairwise(edges))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_the_largest_doubles_of_both_signs_are_scaled(scaling: Scaling) -> None:
+    train = np.array([1.7e308, -1.7e308, 1e308, 0.0])
+    feature = fit_feature("x", train, "median", scaling)
+    scaled = NumberScaling((feature,)).transform(train[:, None])[:, 0]
+    assert scaled[1] <= scaled[3] <= scaled[2] <= scaled[0]
+    assert scaled[1] < scaled[0]

@@ -140,6 +140,16 @@ def test_one_array_column_is_the_only_input(shape: tuple[int, ...], dtype: type)
     assert np.allclose(scaled.std(axis=axes), 1, atol=0.01)
 
 
+def test_many_pictures_are_scaled_as_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (50, 6, 6)).astype(np.uint8)
+    column = MemoryColumn("x", "array", (6, 6))
+    whole = TabularPreprocessing.fit({"x": values}, [column], [], TARGET, Options()).transform({"x": values})["x"]
+    monkeypatch.setattr("app.preprocessing.tabular.CHUNK_VALUES", 100)
+    fitted = TabularPreprocessing.fit({"x": values}, [column], [], TARGET, Options())
+    assert (fitted.transform({"x": values})["x"] == whole).all()
+    assert fitted.transform({"x": values[:0]})["x"].shape == (0, 6, 6)
+
+
 def test_a_picture_without_scaling_stays_as_it_is() -> None:
     values = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
     fitted = TabularPreprocessing.fit(

@@ -102,6 +102,23 @@ def test_several_targets_are_labels() -> None:
     assert resolved["preprocessing"]["split"]["method"] == "random"
 
 
+def test_a_list_of_one_target_is_that_target() -> None:
+    assert ask(target=["kind"]).resolved == ask(target="kind").resolved
+
+
+@pytest.mark.parametrize(("first", "scaling"), [("Rescaling", "none"), ("Activation", "standard")])
+def test_layers_that_scale_by_themselves_get_the_data_as_it_is(first: str, scaling: str) -> None:
+    config = {"scale": 0.1} if first == "Rescaling" else {"activation": "linear"}
+    layers = [
+        {"class_name": first, "config": config},
+        {"class_name": "Dense", "config": {"units": 3, "activation": "softmax"}},
+    ]
+    resolved = ask(
+        params={"architecture": {"type": "layers", "layers": layers}}, columns={"input": ["vector"]}
+    ).resolved
+    assert resolved["preprocessing"]["numbers"]["scaling"] == scaling
+
+
 @pytest.mark.parametrize(("role", "method"), [("group", "group"), ("time", "time")])
 def test_a_group_or_time_column_chooses_the_split(role: str, method: str) -> None:
     column = "rooms" if role == "group" else "sold.at"
