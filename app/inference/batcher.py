@@ -163,8 +163,7 @@ class Batcher:
         finally:
             if not finished:
                 _fail(batch)
-            for work in batch:
-                work.wake()
+            self._settle(batch)
 
     def _dispatch(self) -> None:
         """Start batches in threads while there are rows, free slots and no reason to wait."""
@@ -217,9 +216,17 @@ class Batcher:
         self.running -= 1
         if done.cancelled() or done.exception() is not None:
             _fail(batch)
-        for work in batch:
-            work.wake()
+        self._settle(batch)
         self._dispatch()
+
+    def _settle(self, batch: list[Work]) -> None:
+        """Count what was answered, and let the requests go on that wait in `finish`."""
+        now = time.perf_counter()
+        for work in batch:
+            if work.body is not None and not work.is_left:
+                self.figures.count(200, now - work.arrived)
+            if work.future is not None:
+                work.wake()
 
     def _compute(self, batch: list[Work]) -> None:
         """Give every work of `batch` its body or its error; may run in a thread."""

@@ -113,6 +113,9 @@ class PredictApp:
                 await next_turn()
                 if work.body is None:
                     await batcher.finish(work, receive)
+            else:
+                work.body = batcher.encoder.empty(work.form)
+                batcher.figures.count(200, time.perf_counter() - arrived)
             failure = None
         except ClientGone:
             failure = None
@@ -127,7 +130,7 @@ class PredictApp:
                 self._count(model, failure.status, arrived)
                 _log_failure(scope, failure, request_id, arrived)
                 await _send_error(send, failure, request_id, route)
-        content = work.body or batcher.encoder.empty(work.form)
+        content = work.body or b""
         start = [
             _JSON,
             (b"content-length", b"%d" % len(content)),
@@ -136,7 +139,6 @@ class PredictApp:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": start})
         await send({"type": "http.response.body", "body": content})
-        batcher.figures.count(200, time.perf_counter() - arrived)
 
     async def _slowly(
         self, model: LoadedModel, route: Route, scope: Scope, headers: Headers, message: Message, receive: Receive
