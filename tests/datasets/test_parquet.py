@@ -111,7 +111,7 @@ def test_gzip_around_it_and_no_parquet(take_in: TakeIn, write: Any) -> None:
         take_in(b"a,b\n1,2\n", format="parquet")
     damaged = bytearray(content)
     damaged[8:24] = b"\xff" * 16
-    with pytest.raises(Unprocessable, match="damaged|no whole parquet"):
+    with pytest.raises(Unprocessable, match=r"damaged|no whole parquet"):
         take_in(bytes(damaged), format="parquet")
 
 
