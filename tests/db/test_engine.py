@@ -41,10 +41,14 @@ def test_concurrent_increments_lose_nothing(database: Database) -> None:
 
 
 def test_an_error_rolls_back(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.transaction() as session:
-        session.add(Counter(name="n", value=0))
-        session.flush()
-        raise RuntimeError
+    def write_and_fail() -> None:
+        with database.transaction() as session:
+            session.add(Counter(name="n", value=0))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_and_fail()
     with database.reading() as session:
         assert session.scalars(select(Counter)).all() == []
 
