@@ -8,7 +8,6 @@ arrays.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -95,13 +94,6 @@ def factorize(column: NDArray[Any], strip: bool = False, lowercase: bool = False
     of_raw: dict[str | None, int] = {raw: index[value] for raw, value in cleaned.items()}
     of_raw[None] = -1
     return np.fromiter(map(of_raw.__getitem__, values), dtype=np.int64, count=len(values)), list(distinct)
-
-
-def lookup(column: NDArray[Any], index: Mapping[str, int], missing: int, unknown: int) -> Codes:
-    """Return the number that `index` gives to each row's value, (N,)."""
-    table: dict[str | None, int] = {None: missing}
-    table.update(index)
-    return np.fromiter(map(table.get, column.tolist(), repeat(unknown)), dtype=np.int64, count=len(column))
 
 
 def hash_rows(columns: Sequence[NDArray[Any]], rows: int, strip: bool = False, lowercase: bool = False) -> NDArray[Any]:

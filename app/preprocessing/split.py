@@ -99,9 +99,6 @@ def _class_counts(size: int, shares: Mapping[str, float], debt: dict[str, float]
     counts = {name: int(value) for name, value in exact.items()}
     if counts[TRAIN] == 0:
         counts[TRAIN] = 1
-    while sum(counts.values()) > size:
-        name = max((name for name in counts if name != TRAIN), key=lambda name: counts[name] - exact[name])
-        counts[name] -= 1
     while sum(counts.values()) < size:
         name = max(counts, key=lambda name: exact[name] - counts[name] + debt[name])
         counts[name] += 1

@@ -53,7 +53,7 @@ def fit(rows: list[tuple[Any, ...]], options: Options = Options()) -> TabularPre
     return TabularPreprocessing.fit(table(rows), COLUMNS, [MemoryColumn("y", "category")], TARGET, options)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(train=ROWS, rows=ROWS, options=OPTIONS)
 def test_a_row_alone_equals_that_row_in_a_batch(train: list[Any], rows: list[Any], options: Options) -> None:
     fitted = fit(train, options)
@@ -64,7 +64,7 @@ def test_a_row_alone_equals_that_row_in_a_batch(train: list[Any], rows: list[Any
             assert alone[name][0].tolist() == values[index].tolist()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(train=ROWS, rows=ROWS, options=OPTIONS)
 def test_what_json_brings_back_is_the_same(train: list[Any], rows: list[Any], options: Options) -> None:
     fitted = fit(train, options)
@@ -76,7 +76,7 @@ def test_what_json_brings_back_is_the_same(train: list[Any], rows: list[Any], op
         assert again.transform(table(rows))[name].tolist() == values.tolist()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(train=ROWS, rows=ROWS, options=OPTIONS)
 def test_inputs_have_the_stated_shape_and_are_finite(train: list[Any], rows: list[Any], options: Options) -> None:
     fitted = fit(train, options)

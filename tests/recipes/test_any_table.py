@@ -94,7 +94,7 @@ CLEAN = st.fixed_dictionaries(
 
 
 @pytest.mark.filterwarnings("error")
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(question=questions())
 def test_any_table_is_prepared_or_refused_by_name(question: tuple[MemoryDataset, dict[str, Any]]) -> None:
     data, request_ = {"all": question[0]}, question[1]

@@ -125,6 +125,65 @@ WRONG: list[tuple[list[tuple[str, dict[str, Any]]], str, str]] = [
         "[0].config.layer.config.units",
         "from 1",
     ),
+    ([("GroupNormalization", {"groups": 3})], "[0].config.groups", "do not divide 10"),
+    ([("PReLU", {"shared_axes": [4]})], "[0].config.shared_axes[0]", "axis 4 is none"),
+    ([("Reshape", {"target_shape": [3, -1]})], "[0].config.target_shape", "do not fit"),
+    ([("Reshape", {"target_shape": []})], "[0].config.target_shape", "a list of 1 to 4"),
+    ([("Permute", {"dims": [2]})], "[0].config.dims", "name each axis"),
+    (
+        [("Reshape", {"target_shape": [5, 2]}), ("Conv1D", {"filters": 2, "kernel_size": 6})],
+        "[1].config.kernel_size",
+        "a window of 6 does not fit an axis of 5",
+    ),
+    (
+        [("Reshape", {"target_shape": [5, 2]}), ("Conv1D", {"filters": 3, "kernel_size": 2, "groups": 2})],
+        "[1].config.groups",
+        "2 groups do not divide",
+    ),
+    (
+        [
+            ("Reshape", {"target_shape": [5, 2]}),
+            ("Conv1D", {"filters": 2, "kernel_size": 2, "strides": 2, "dilation_rate": 2}),
+        ],
+        "[1].config.dilation_rate",
+        "exclude each other",
+    ),
+    ([("Conv1D", {"filters": 2, "kernel_size": [2, 2]})], "[0].config.kernel_size", "1 whole number"),
+    (
+        [("Dense", {"units": 3, "kernel_initializer": {"class_name": "Evil"}})],
+        "[0].config.kernel_initializer.class_name",
+        "HeNormal",
+    ),
+    (
+        [("Dense", {"units": 3, "kernel_regularizer": {"class_name": "L2", "config": [1]}})],
+        "[0].config.kernel_regularizer.config",
+        "must be an object",
+    ),
+    (
+        [("Dense", {"units": 3, "kernel_regularizer": {"class_name": "L2", "config": {"l2": "much"}}})],
+        "[0].config.kernel_regularizer.config.l2",
+        "must be a number",
+    ),
+    ([("Dense", {"units": 3, "trainable": 1})], "[0].config.trainable", "true or false"),
+    ([("InputLayer", {"shape": 10})], "[0].config.shape", "the shape of the data"),
+    ([("InputLayer", {"batch_shape": [32, 10]})], "[0].config.batch_shape", "the batch null"),
+    ([("InputLayer", {"sparse": True})], "[0].config.sparse", "False"),
+    ([("InputLayer", {"size": 3})], "[0].config.size", "batch_shape"),
+    (
+        [("Bidirectional", {"layer": {"class_name": "GRU", "config": {"units": 2}}, "merge_mode": "none"})],
+        "[0].config.merge_mode",
+        "'concat'",
+    ),
+    (
+        [("Bidirectional", {"layer": {"class_name": "GRU", "config": {"units": 2}}, "weights": []})],
+        "[0].config.weights",
+        "merge_mode",
+    ),
+    (
+        [("Bidirectional", {"layer": {"class_name": "GRU", "config": {"units": 2}}, "backward_layer": {}})],
+        "[0].config.backward_layer",
+        "leave it out",
+    ),
     ([("Dense", {"units": 60_000}), ("Dense", {"units": 60_000})], "[1]", "200,000,000"),
     ([("RepeatVector", {"n": 10_000}), ("Dense", {"units": 60_000})], "[1]", "values of a row"),
 ]
@@ -170,6 +229,8 @@ def test_the_last_layer_must_fit_the_task(config: dict[str, Any], outputs: int, 
         [("Dense", {"units": 10}), ("Softmax", {})],
         [("Dense", {"units": 10}), ("Activation", {"activation": "softmax"})],
         [("Dense", {"units": 10, "activation": "softmax"}), ("Reshape", {"target_shape": [10]})],
+        [("InputLayer", {"batch_shape": [None, 10]}), ("Dense", {"units": 10, "activation": "softmax"})],
+        [("Reshape", {"target_shape": [5, 2]}), ("SpatialDropout1D", {"rate": 0.1}), ("Flatten", {}), END],
     ],
 )
 def test_the_last_activation_may_be_a_layer_of_its_own(tail: list[tuple[str, dict[str, Any]]]) -> None:
@@ -208,3 +269,27 @@ def test_anything_at_all_is_fitted_or_refused_by_name(layers: list[dict[str, Any
     except Unprocessable as error:
         message = error.message
     assert message.startswith(f"{PATH}[")
+
+
+def test_an_initializer_keeps_its_seed_and_numbers() -> None:
+    config = {"units": 3, "kernel_initializer": {"class_name": "he_normal", "config": {"seed": 5}}, "activation": None}
+    checked = check_configs(as_configs(("Dense", config)), PATH)[0]["config"]
+    assert checked["kernel_initializer"]["class_name"] == "HeNormal"
+    assert checked["kernel_initializer"]["config"] == {"seed": 5}
+    assert checked["activation"] == "linear"
+
+
+@pytest.mark.parametrize(
+    ("layer", "param"),
+    [
+        ({"class_name": "Dense", "weights": 1}, "weights"),
+        (
+            {"class_name": "Dense", "config": [1]},
+            "config",
+        ),
+    ],
+)
+def test_a_layer_is_a_class_and_a_config(layer: dict[str, Any], param: str) -> None:
+    with pytest.raises(Unprocessable) as caught:
+        check_configs([layer], PATH)
+    assert caught.value.param == f"{PATH}[0].{param}"

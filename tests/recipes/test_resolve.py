@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from app.core.errors import Unprocessable
 from app.preprocessing.prepare import prepare
+from app.recipes.optimizers import COMMON, OPTIMIZERS
 from app.recipes.request import JobRequest
 from app.recipes.resolve import Resolution, resolve
 from tests.preprocessing.memory import MemoryDataset
@@ -221,6 +223,19 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "training.schedule.warmup_steps",
         "exclude",
     ),
+    (
+        {"target": ["new", "code"], "training": {"class_weight": "balanced"}},
+        "training.class_weight",
+        "a weight for each label",
+    ),
+    (
+        {
+            "training": {"regularization": {"dropout": 0.5}},
+            "params": {"architecture": {"type": "layers", "layers": [{"class_name": "Flatten"}]}},
+        },
+        "training.regularization.dropout",
+        "set their rate",
+    ),
     ({"training": {"class_weight": {"villa": 2.0}}}, "training.class_weight.villa", "flat, house, hut"),
     ({"training": {"class_weight": {"flat": 0.0, "house": 0, "hut": 0}}}, "training.class_weight", "all weights are 0"),
     (
@@ -376,3 +391,46 @@ def test_what_auto_became_of_copies_is_said() -> None:
         ask(target="y", data={"all": MemoryDataset(bits)}).resolved["preprocessing"]["clean"]["drop_duplicates"]
         is False
     )
+
+
+@pytest.mark.parametrize("cut", [{"train": 0.8, "validation": 0.1, "test": 0.2}, {"train": 0.0, "test": 1.0}])
+def test_shares_that_do_not_add_up_are_refused(cut: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="must"):
+        ask(preprocessing={"split": {"validation": 0.0, **cut}})
+
+
+def test_a_label_that_never_changes_is_refused() -> None:
+    data = {"all": MemoryDataset({"x": COLUMNS["size"], "p": COLUMNS["new"], "q": ("boolean", [True] * N)})}
+    error = refused(target=["p", "q"], data=data)
+    assert error.param == "columns.target[1]"
+    assert "the same in every row" in error.message
+
+
+def test_a_time_budget_bounds_the_estimate() -> None:
+    assert ask(training={"max_seconds": 0.5, "epochs": 5000}).estimate["seconds"] == 0.5
+
+
+def test_named_class_weights_are_kept() -> None:
+    assert ask(training={"class_weight": {"flat": 2.0}}).resolved["training"]["class_weight"] == {"flat": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ({"name": "step"}, {"decay_rate": 0.1, "decay_epochs": 3.0}),
+        ({"name": "exponential", "decay_rate": 0.5}, {"decay_rate": 0.5, "decay_epochs": 1.0}),
+        ({"name": "cosine", "warmup_steps": 7}, {"end_ratio": 0.0, "warmup_steps": 7, "warmup_ratio": 0.0}),
+        ({"name": "slanted-triangular"}, {"warmup_ratio": 0.1}),
+        ({"name": "linear", "warmup_ratio": 0.2}, {"warmup_ratio": 0.2, "end_ratio": 0.0}),
+    ],
+)
+def test_schedules_are_complete(schedule: dict[str, Any], expected: dict[str, Any]) -> None:
+    resolved = ask(training={"epochs": 9, "schedule": schedule}).resolved["training"]["schedule"]
+    assert expected.items() <= resolved.items()
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_every_optimizer_has_all_its_fields(name: str) -> None:
+    resolved = ask(training={"optimizer": {"name": name}}).resolved["training"]["optimizer"]
+    assert resolved.keys() == {"name", *COMMON, *OPTIMIZERS[name]}
+    assert resolved["learning_rate"] > 0
