@@ -1,5 +1,6 @@
 """Each layer against its equation in NumPy, after a save and a load, and compiled."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,42 @@ def _weights(layer: Any, seed: int) -> None:
     layer.set_weights([rng.normal(size=weight.shape).astype("float32") for weight in layer.weights])
 
 
-def test_piecewise_linear_encoding_follows_its_equation() -> None:
-    from workers.architectures.custom import PiecewiseLinearEncoding
+def test_piecewise_linear_embedding_follows_its_equation() -> None:
+    from workers.architectures.custom import PiecewiseLinearEmbedding
 
-    encoded = np.asarray(PiecewiseLinearEncoding(EDGES)(NUMBERS))
-    expected = np.zeros((4, 2, 3))
+    layer = PiecewiseLinearEmbedding(EDGES, 5)
+    layer(NUMBERS)
+    _weights(layer, 3)
+    slope, kernel, bias = layer.get_weights()
+    given = np.asarray(layer(NUMBERS))
     for row in range(4):
         for column, edges in enumerate(EDGES):
-            for bin_number in range(len(edges) - 1):
-                low, high = edges[bin_number], edges[bin_number + 1]
-                expected[row, column, bin_number] = np.clip((NUMBERS[row, column] - low) / (high - low), 0, 1)
-    np.testing.assert_allclose(encoded, expected, atol=1e-6)
-    assert encoded[0, 0].tolist() == [0, 0, 0]  # far below and far above stay where training was
-    assert encoded[3, 0].tolist() == [1, 1, 1]
+            x = NUMBERS[row, column]
+            bent = np.zeros(5)
+            for bin_number, (low, high) in enumerate(itertools.pairwise(edges)):
+                bent += np.clip((x - low) / (high - low), 0, 1) * kernel[column, bin_number]
+            position = (np.clip(x, edges[0], edges[-1]) - np.mean(edges)) / np.std(edges)
+            expected = position * slope[column] + bent + bias[column]
+            np.testing.assert_allclose(given[row, column], expected, atol=1e-5)
+
+
+def test_piecewise_linear_embedding_starts_straight_and_stays_where_training_was() -> None:
+    from workers.architectures.custom import PiecewiseLinearEmbedding
+
+    layer = PiecewiseLinearEmbedding([[-1.0, 0.0, 0.5, 2.0]], 4)
+    line = np.asarray(layer(np.linspace(-1, 2, 7, dtype="float32")[:, None]))[:, 0]
+    np.testing.assert_allclose(np.diff(line, n=2, axis=0), 0.0, atol=1e-6)
+    _weights(layer, 3)
+    inside, outside = np.array([[-1.0], [2.0]], np.float32), np.array([[-1e30], [1e30]], np.float32)
+    np.testing.assert_array_equal(np.asarray(layer(inside)), np.asarray(layer(outside)))
 
 
 @pytest.mark.parametrize("edges", [[[0.0]], [[0.0, 1.0, 1.0]], [[1.0, 0.0]]])
 def test_edges_that_are_no_bins_are_refused(edges: list[list[float]]) -> None:
-    from workers.architectures.custom import PiecewiseLinearEncoding
+    from workers.architectures.custom import PiecewiseLinearEmbedding
 
     with pytest.raises(ValueError, match=r"edges\[0\]"):
-        PiecewiseLinearEncoding(edges)
+        PiecewiseLinearEmbedding(edges, 4)
 
 
 def test_periodic_encoding_follows_its_equation() -> None:
@@ -115,8 +131,8 @@ def test_every_layer_survives_a_file_and_compiles(tmp_path: Path) -> None:
 
     numbers = keras.Input((2,), dtype="float32", name="numbers")
     categories = keras.Input((2,), dtype="int32", name="categories")
-    bins = custom.ColumnwiseDense(3)(custom.PiecewiseLinearEncoding(EDGES)(numbers))
-    waves = custom.PeriodicEncoding(2)(numbers)
+    bins = custom.PiecewiseLinearEmbedding(EDGES, 3)(numbers)
+    waves = custom.ColumnwiseDense(3)(custom.PeriodicEncoding(2)(numbers))
     codes = custom.OneHotColumns([3, 4])(categories)
     table = keras.layers.Embedding(7, 2)(custom.ColumnOffsets([3, 4])(categories))
     flat = [keras.layers.Flatten()(part) for part in (bins, waves, codes, table)]

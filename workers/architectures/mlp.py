@@ -86,13 +86,13 @@ def _embed_numbers(config: Mapping[str, Any], numbers_BF: Any, edges: Sequence[S
     """(B, F) → (B, F · width), or as they are."""
     if config["type"] == "none":
         return numbers_BF
+    width = int(config["width"])
     if config["type"] == "piecewise-linear":
-        encoded = custom.PiecewiseLinearEncoding([list(row) for row in edges], name="number_bins")(numbers_BF)
+        layer = custom.PiecewiseLinearEmbedding([list(row) for row in edges], width, name="number_embedding")
+        embedded = layer(numbers_BF)
     else:
-        layer = custom.PeriodicEncoding(int(config["frequencies"]), float(config["sigma"]), name="number_waves")
-        encoded = layer(numbers_BF)
-    embedded = custom.ColumnwiseDense(int(config["width"]), name="number_embedding")(encoded)
-    if config["type"] == "periodic":
+        waves = custom.PeriodicEncoding(int(config["frequencies"]), float(config["sigma"]), name="number_waves")
+        embedded = custom.ColumnwiseDense(width, name="number_embedding")(waves(numbers_BF))
         embedded = keras.layers.Activation("relu", name="number_activation")(embedded)
     return keras.layers.Flatten(name="number_features")(embedded)
 
@@ -103,7 +103,10 @@ def _embed_categories(config: Mapping[str, Any], categories_BC: Any, inputs: Tab
     if config["type"] == "one-hot":
         return custom.OneHotColumns(sizes, name="category_codes")(categories_BC)
     ids = custom.ColumnOffsets(sizes, name="category_ids")(categories_BC)
-    embedded = keras.layers.Embedding(sum(sizes), int(config["width"]), name="category_embedding")(ids)
+    width = int(config["width"])
+    # As large as what stands for numbers at the start: Keras' ±0.05 makes categories late to be heard.
+    initial = keras.initializers.RandomUniform(-(width**-0.5), width**-0.5)
+    embedded = keras.layers.Embedding(sum(sizes), width, initial, name="category_embedding")(ids)
     return keras.layers.Flatten(name="category_features")(embedded)
 
 
