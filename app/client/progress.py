@@ -11,6 +11,7 @@ from app.client.shapes import FINAL_STATES, Job
 
 # A log that is read later wants one line now and then, not one a poll.
 _PLAIN_SECONDS = 2.0
+UNKNOWN_LOSS = "loss …"
 
 
 class JobProgress(Protocol):
@@ -39,7 +40,7 @@ def describe_loss(job: Job) -> str:
     parts = [] if train is None else [f"loss {train:.4g}"]
     if validation is not None:
         parts.append(f"validation {validation:.4g}")
-    return ", ".join(parts) or "loss …"
+    return ", ".join(parts) or UNKNOWN_LOSS
 
 
 def describe_left(job: Job) -> str:
@@ -111,11 +112,11 @@ class BarProgress:
 
 
 class LineProgress:
-    """A line at each change of state, and every two seconds while it trains."""
+    """A line at each change of state, at the first loss, and every two seconds while it trains."""
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
-        self._state = ""
+        self._stage = ""
         self._line = ""
         self._next_at = 0.0
 
@@ -129,11 +130,15 @@ class LineProgress:
 
     def show(self, job: Job) -> None:
         """Write a line when there is news."""
-        state, now = describe_state(job), time.monotonic()
-        if state == self._state and (state != "running" or now < self._next_at):
+        loss = describe_loss(job)
+        stage, now = f"{describe_state(job)} {loss == UNKNOWN_LOSS}", time.monotonic()
+        if stage == self._stage and (job["state"] != "running" or now < self._next_at):
             return
-        self._state, self._next_at = state, now + _PLAIN_SECONDS
-        line = state if state != "running" else ", ".join((describe_epoch(job), describe_loss(job), describe_left(job)))
+        self._stage, self._next_at = stage, now + _PLAIN_SECONDS
+        parts = [describe_epoch(job)]
+        if job.get("progress"):
+            parts += [loss, describe_left(job)] if job["state"] == "running" else [loss]
+        line = ", ".join(parts)
         if line != self._line:  # the test figures take their time too, with nothing new to say
             self._line = line
             self._out.write(f"  {line}\n")

@@ -38,12 +38,15 @@ def test_the_bar_shows_epoch_share_losses_and_time_left() -> None:
 def test_lines_come_at_changes_of_state_and_not_at_every_poll() -> None:
     out = io.StringIO()
     with LineProgress(out) as progress:
-        for news in (job("queued"), job("queued"), running(1), running(1), running(2), succeeded()):
+        before_loss = job("running", progress={"epoch": 1, "epochs": 10, "fraction": 0.01})
+        ended = {**running(2), "state": "succeeded"}
+        for news in (job("queued"), job("queued"), before_loss, running(1), running(1), running(2), ended):
             progress.show(as_job(news))
     assert out.getvalue().splitlines() == [
         "  queued",
+        "  epoch 1/10, loss …, …",
         "  epoch 1/10, loss 1, validation 2, 9 s left",
-        "  succeeded",
+        "  succeeded, loss 0.5, validation 1",
     ]
 
 
