@@ -110,6 +110,7 @@ def build_api(services: Services) -> FastAPI:
         yield
         await services.inference.stop()
         services.bell.stop()
+        services.datasets.close()
         services.database.close()
 
     app = FastAPI(

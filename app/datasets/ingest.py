@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from app.core.errors import StorageFull, TooLarge, TrainyardError
+from app.core.errors import Overloaded, StorageFull, TooLarge, TrainyardError
 from app.datasets.findings import refuse
 from app.datasets.ingest_child import ERRORS, OUT_OF_MEMORY, RESULT_FILE
 from app.datasets.options import Limits, Options
@@ -21,6 +21,8 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _KEPT_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SYSTEMROOT")
 _STDERR_BYTES: Final = 4000
 _RESULT_BYTES: Final = 256 << 20
+
+_children: "set[subprocess.Popen[bytes]]" = set()
 
 
 def run_ingest(upload: Path, work_dir: Path, output: Path, options: Options, limits: Limits) -> dict[str, Any]:
@@ -56,15 +58,8 @@ def _run_child(order: bytes, work_dir: Path, errors: Any, limits: Limits) -> int
     environment |= {"PYTHONPATH": str(_ROOT), "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
     environment |= {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
     environment |= {"TMPDIR": str(work_dir), "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-X", "utf8", "-m", "app.datasets.ingest_child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=errors,
-        cwd=work_dir,
-        env=environment,
-        start_new_session=True,
-    )
+    child = _start(environment, work_dir, errors)
+    _children.add(child)
     try:
         child.communicate(order, timeout=limits.seconds)
     except subprocess.TimeoutExpired:
@@ -73,7 +68,26 @@ def _run_child(order: bytes, work_dir: Path, errors: Any, limits: Limits) -> int
         if child.poll() is None:
             child.kill()
             child.wait()
+        _children.discard(child)
     return child.returncode
+
+
+def stop_children() -> None:
+    """End every reader of this process; their uploads are answered 503."""
+    for child in list(_children):
+        child.terminate()
+
+
+def _start(environment: dict[str, str], work_dir: Path, errors: Any) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-P", "-X", "utf8", "-m", "app.datasets.ingest_child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        cwd=work_dir,
+        env=environment,
+        start_new_session=True,
+    )
 
 
 def _result(result: dict[str, Any]) -> dict[str, Any]:
@@ -87,6 +101,8 @@ def _ended(status: int | None, said: str, limits: Limits, work_dir: Path) -> Tra
     """Return the error for a child that ended without a result."""
     if status is None or status == -signal.SIGXCPU:
         return TooLarge(f"Reading the file took longer than ingest_seconds = {limits.seconds:g}.", param="file")
+    if status == -signal.SIGTERM:
+        return Overloaded("The server is stopping; send the file again.", code="unavailable", retry_after_seconds=5)
     if status == OUT_OF_MEMORY or status == -signal.SIGKILL or "bad_alloc" in said or "MemoryError" in said:
         limit = f"ingest_memory_bytes = {limits.memory_bytes}"
         return TooLarge(f"Reading the file needs more memory than {limit}.", param="file")

@@ -1,5 +1,6 @@
 """The first pass over a table of strings: what type each column gets, and why."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from app.datasets.stored import ColumnType
 from app.datasets.table import Source
 from app.datasets.words import WordStats, category_spellings, counting_cap, is_category
 
+_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 _LEAST_NAMING_NUMBER: Final = 1000  # zip codes and telephone numbers are not small
 
 
@@ -112,6 +114,8 @@ def _decide(
         findings.note("spaces_after_delimiter", message)
     proven = frozenset(word for t in trackers if t.kind != "string" for word in t.missing)
     _say_misfits(table, trackers, set(declared), findings)
+    if source.options.header is None:
+        _say_header_like_data(table.names, stats, findings)
     plan = TypePlan([])
     for i, (name, tracker) in enumerate(zip(table.names, trackers, strict=True)):
         said = declared.get(name)
@@ -171,6 +175,17 @@ def _say_misfits(table: StringTable, trackers: list[ColumnTracker], skip: set[st
             f"{misfit.value[:40]!r}; {misfit.reason}."
         )
         findings.note("kept_as_words", message, column=name)
+
+
+def _say_header_like_data(names: list[str], stats: dict[int, WordStats], findings: Findings) -> None:
+    """Say that the first line may be a row: a name is a number, or also a value of its column."""
+    suspects = [n for i, n in enumerate(names) if _NUMBER.fullmatch(n) or (i in stats and n in stats[i].counts)]
+    if suspects:
+        shown = ", ".join(repr(name[:40]) for name in suspects[:3])
+        message = (
+            f"The first line gave the column names, though {shown} could be data. Send header=false if it is a row."
+        )
+        findings.note("header_may_be_data", message)
 
 
 def _space_after_delimiter(trackers: list[ColumnTracker], stats: dict[int, WordStats]) -> bool:

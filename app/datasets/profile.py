@@ -9,11 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from app.datasets.findings import refuse
 from app.datasets.stored import ColumnInfo, to_rfc3339
+from app.datasets.words import add_counts
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 TOP: Final = 10
 MAX_UNIQUE_COUNTED: Final = 10_000
+# A client may declare a category that inference would not: as many as memory holds, a dictionary's worth.
+MAX_CATEGORIES_DECLARED: Final = 1_000_000
 _SAMPLE_BYTES: Final = 64 << 20  # of all columns together, for quantiles
 
 
@@ -150,13 +154,19 @@ class BooleanProfile(ColumnProfile):
 class CategoryProfile(ColumnProfile):
     """category: every different value is counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
+        self._name = name
         self._counts: Counter[str] = Counter()
 
     def count(self, array: Any) -> None:
-        for entry in pc.value_counts(array.drop_null()).to_pylist():
-            self._counts[entry["values"]] += entry["counts"]
+        add_counts(self._counts, array.drop_null())
+        if len(self._counts) > MAX_CATEGORIES_DECLARED:
+            raise refuse(
+                f"Column {self._name!r} has more than {MAX_CATEGORIES_DECLARED} different values: too many for a "
+                "category. Send its type as text.",
+                param="types",
+            )
 
     def facts(self) -> dict[str, Any]:
         ranked = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
@@ -227,9 +237,10 @@ def profile_for(column: ColumnInfo, columns: int) -> ColumnProfile:
         return ArrayProfile(column.dtype or "float64")
     if column.type in ("number", "integer"):
         return NumberProfile(_SAMPLE_BYTES // 8 // max(columns, 1))
-    kinds: dict[str, type[BooleanProfile | CategoryProfile | TextProfile | DatetimeProfile]] = {
+    if column.type == "category":
+        return CategoryProfile(column.name)
+    kinds: dict[str, type[BooleanProfile | TextProfile | DatetimeProfile]] = {
         "boolean": BooleanProfile,
-        "category": CategoryProfile,
         "text": TextProfile,
         "datetime": DatetimeProfile,
     }

@@ -20,7 +20,7 @@ from app.core.settings import Settings
 from app.datasets import repository
 from app.datasets.cache import DatasetCache
 from app.datasets.formats import check_format
-from app.datasets.ingest import run_ingest
+from app.datasets.ingest import run_ingest, stop_children
 from app.datasets.options import Limits
 from app.datasets.schemas import DatasetView, RowPage, UploadFields
 from app.datasets.stored import StoredDataset
@@ -76,6 +76,11 @@ class DatasetService:
             return await asyncio.get_running_loop().run_in_executor(self._readers, context.run, work)
         finally:
             self._waiting -= 1
+
+    def close(self) -> None:
+        """Stop reading: running readers are killed, waiting uploads are dropped."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        stop_children()
 
     def create(
         self, project: str, folder: Path, fields: UploadFields, file_name: str, size: int, sha256: str

@@ -106,16 +106,20 @@ def scan_text(upload: Path, work_dir: Path, encoding: str | None, max_bytes: int
 
 def _check(source: BoundedReader, chunk: bytes, codec: str, sink: IO[bytes] | None) -> int:
     """Decode everything, write it as UTF-8 to `sink` where given, and return the bytes of UTF-8."""
-    decode = codecs.getincrementaldecoder("ascii" if codec == "ascii" else codec)(errors="strict").decode
+    decoder = codecs.getincrementaldecoder(codec)(errors="strict")
+    is_bytewise = codec in _UTF8
     lines, size, column = 1, 0, 0
     while True:
+        text = ""
         try:
-            text = decode(chunk, final=not chunk)
+            # Most files are ASCII for long stretches: ten times as fast to see as to decode.
+            if not (is_bytewise and chunk and chunk.isascii() and decoder.getstate()[0] == b""):
+                text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             # A multi-byte decoder hands back what it had kept of the chunk before, too.
             kept = len(error.object) - len(chunk)
             raise _not_in_encoding(error, codec, lines, column - kept) from error
-        data = chunk if codec in _UTF8 else text.encode()
+        data = chunk if is_bytewise else text.encode()
         if b"\0" in data:
             line = lines + data.count(b"\n", 0, data.index(b"\0"))
             raise refuse(f"Line {line} has a NUL byte: the file is not text.", param="file")

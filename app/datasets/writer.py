@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from app.datasets.convert import STORED_TYPES
@@ -63,7 +64,9 @@ def _write_rows(table: Table, split: str | None, folder: Path, profiles: list[Co
     ) as sink:
         for arrays in table.batches(split):
             batch = pa.record_batch(arrays, schema=schema)
-            for profile, array in zip(profiles, arrays, strict=True):
+            for column, profile, array in zip(table.columns, profiles, arrays, strict=True):
+                if column.type in ("category", "text"):
+                    _refuse_nul(column.name, array)
                 profile.update(array)
             waiting.append(batch)
             waiting_bytes += batch.nbytes
@@ -73,6 +76,12 @@ def _write_rows(table: Table, split: str | None, folder: Path, profiles: list[Co
                 waiting, waiting_bytes, waiting_rows = [], 0, 0
         rows += _flush(sink, waiting, schema)
     return rows
+
+
+def _refuse_nul(name: str, array: Any) -> None:
+    """Refuse a NUL character in words: no database, and few consumers, can hold one."""
+    if pc.any(pc.match_substring(array, "\0")).as_py():
+        raise refuse(f"Column {name!r} has a NUL character in a value.", param="file")
 
 
 def _flush(sink: Any, batches: list[Any], schema: Any) -> int:

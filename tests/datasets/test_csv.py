@@ -322,3 +322,18 @@ def test_profile_of_numbers(take_in: TakeIn) -> None:
     assert column["std"] == pytest.approx(values.std(ddof=1), rel=1e-9)
     assert column["quantiles"]["0.5"] == pytest.approx(float(np.median(values)), rel=1e-12)
     assert column["unique"] == 5000
+
+
+def test_first_line_that_may_be_a_row_is_said(take_in: TakeIn) -> None:
+    for content in ("ham,hello\nspam,bye\nham,again\n", "7,0.27\n6,0.3\n", "x,2\n1,2\n"):
+        assert "header_may_be_data" in take_in(content).actions
+        assert "header_may_be_data" not in take_in(content, header=True).actions
+    assert "header_may_be_data" not in take_in("label,text\nham,hello\nspam,bye\n").actions
+
+
+def test_category_with_too_many_values_is_refused(take_in: TakeIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.datasets.profile.MAX_CATEGORIES_DECLARED", 10)
+    content = "c\n" + "".join(f"v{i}\n" for i in range(11))
+    with pytest.raises(Unprocessable, match="more than 10 different values"):
+        take_in(content, types={"c": "category"})
+    assert take_in(content, types={"c": "text"}).stored.rows == 11

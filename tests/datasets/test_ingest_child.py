@@ -4,16 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.core.errors import StorageFull, TooLarge, Unprocessable
+from app.core.errors import Overloaded, StorageFull, TooLarge, Unprocessable
 from app.datasets import ingest as parent
 from app.datasets.ingest import run_ingest
 from app.datasets.options import Limits, Options
+from tests.servers import wait_until
 
 LIMITS = Limits(max_upload_bytes=1 << 30, memory_bytes=1 << 30, seconds=60.0, min_free_bytes=0)
 
@@ -110,3 +112,21 @@ def test_child_without_its_parent_ends_at_once(tmp_path: Path) -> None:
     )
     assert child.returncode == 1
     assert "the parent is gone" in child.stderr
+
+
+def test_readers_are_ended_when_the_service_stops(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            run(tmp_path, b"a,b\n" + b"1,x\n" * 3_000_000, file_name="t.csv")
+        except Overloaded as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    wait_until(lambda: bool(parent._children), 20, "the start of a reader")
+    parent.stop_children()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert len(failures) == 1

@@ -125,3 +125,8 @@ def test_unpacked_size_is_bounded_by_the_footer(take_in: TakeIn, write: Any) -> 
 def test_no_rows(take_in: TakeIn, write: Any) -> None:
     with pytest.raises(Unprocessable, match="has no rows"):
         take_in(write({"n": pa.array([], pa.int64())}))
+
+
+def test_nul_in_a_text_is_refused(take_in: TakeIn, write: Any) -> None:
+    with pytest.raises(Unprocessable, match="Column 's' has a NUL character"):
+        take_in(write({"s": pa.array(["a", "b\0c"])}))

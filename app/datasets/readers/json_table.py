@@ -1,21 +1,18 @@
 """jsonl and json: values keep their JSON type; a column whose types differ is one of words, and said so."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
-from app.core.errors import Unprocessable
 from app.datasets.convert import Conversion
 from app.datasets.findings import BadRow, bad_rows_error, refuse
-from app.datasets.infer import parse_datetimes
 from app.datasets.names import checked_names
 from app.datasets.options import MAX_COLUMNS, MAX_DETAILS, MAX_REJECTED_LISTED
-from app.datasets.plan import check_types, words_conversion
+from app.datasets.plan import check_types
+from app.datasets.readers.json_columns import Seen, decide, is_words, look, spelled
 from app.datasets.readers.json_rows import (
     BadValueError,
     RawRow,
@@ -25,8 +22,7 @@ from app.datasets.readers.json_rows import (
     read_elements,
     read_lines,
 )
-from app.datasets.spelling import MAX_SAFE_INTEGER, MISSING
-from app.datasets.stored import ColumnInfo, ColumnType
+from app.datasets.stored import ColumnInfo
 from app.datasets.table import Source
 from app.datasets.text_scan import scan_text
 from app.datasets.words import WordStats, counting_cap
@@ -36,22 +32,6 @@ _BATCH_BYTES: Final = 8 << 20
 _NONE: Final = type(None)
 
 Place = tuple[int, int]  # a row's line, and its number from 1
-
-
-@dataclass
-class _Seen:
-    """What the first pass saw in one column."""
-
-    types: set[type] = field(default_factory=set)
-    shape: tuple[int, ...] | None = None  # of a column of lists
-    array_kinds: set[str] = field(default_factory=set)
-    exact: bool = True  # whole numbers within ±2^53
-    lists: int = 0
-    scalars: int = 0
-    datetimes: bool = True  # every text but a missing value is a date or time
-    dated: bool = False
-    only_missing: bool = True  # every text is a spelling of a missing value
-    words: WordStats | None = None
 
 
 class JsonTable:
@@ -65,7 +45,7 @@ class JsonTable:
         self._source = source
         header = source.options.header
         self._header = header if isinstance(header, list) else None
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, Seen] = {}
         self._bad: list[BadRow] = []
         self._bad_count = 0
         _, first = next(elements(path), (0, b""))
@@ -76,8 +56,15 @@ class JsonTable:
         self._keys = dict(zip(names, self._seen, strict=True))
         self._conversions: dict[str, Conversion] = {}
         declared = check_types(source.options.types, names)
-        self._count_words([key for name, key in self._keys.items() if self._is_words(key, declared.get(name))])
-        self.columns = [self._typed(name, key, declared.get(name)) for name, key in self._keys.items()]
+        keys = self._keys.items()
+        self._count_words([key for name, key in keys if is_words(self._seen[key], declared.get(name))])
+        missing = frozenset(word.strip() for word in source.options.missing)
+        self.columns: list[ColumnInfo] = []
+        for name, key in keys:
+            column, conversion = decide(name, self._seen[key], declared.get(name), missing, source.findings)
+            self.columns.append(column)
+            if conversion is not None:
+                self._conversions[name] = conversion
 
     def batches(self, split: str | None) -> Iterator[list[Any]]:
         """Yield typed batches without the rows that do not fit."""
@@ -157,7 +144,7 @@ class JsonTable:
                 array = parse_array(value)
             except BadValueError as error:
                 raise BadValueError(f"{key[:40]!r}: {error}") from None
-            known = self._seen.get(key, _Seen())
+            known = self._seen.get(key, Seen())
             if known.scalars > known.lists:
                 raise BadValueError(f"{key[:40]!r} is a list where most rows have a single value")
             if known.shape not in (None, array.shape):
@@ -166,7 +153,7 @@ class JsonTable:
             arrays[key] = array
         row.update(arrays)
         for key, array in arrays.items():
-            seen = self._seen.setdefault(key, _Seen())
+            seen = self._seen.setdefault(key, Seen())
             seen.shape = array.shape
             seen.array_kinds.add(array.dtype.kind)
 
@@ -178,14 +165,14 @@ class JsonTable:
     def _find_columns(self) -> None:
         for places, rows in self._good_rows():
             for key in dict.fromkeys(key for row in rows for key in row):
-                self._seen.setdefault(key, _Seen())
+                self._seen.setdefault(key, Seen())
             if len(self._seen) > MAX_COLUMNS:
                 message = (
                     f"By line {places[-1][0]} there are {len(self._seen)} columns; a table has at most {MAX_COLUMNS}."
                 )
                 raise refuse(message, param="file")
             for key, seen in self._seen.items():
-                _look(seen, [row.get(key) for row in rows])
+                look(seen, [row.get(key) for row in rows])
         if self._bad and self._source.options.on_bad_rows == "fail":
             raise bad_rows_error(self._bad[:MAX_DETAILS], self._bad_count)
         for seen in self._seen.values():
@@ -195,18 +182,6 @@ class JsonTable:
         if not self._seen:
             raise refuse("The file has no rows with columns.", param="file")
 
-    def _is_words(self, key: str, said: ColumnType | None) -> bool:
-        seen = self._seen[key]
-        types = seen.types - {_NONE}
-        if seen.shape is not None or said in ("number", "integer", "boolean", "datetime"):
-            return False
-        if said in ("category", "text"):
-            return True
-        if str in types:
-            numbers_with_missing = seen.only_missing and types - {str} and types <= {str, int, float}
-            return not (numbers_with_missing or (types == {str} and seen.datetimes and seen.dated))
-        return (bool not in types and types == {int} and not seen.exact) or (bool in types and types != {bool})
-
     def _count_words(self, keys: list[str]) -> None:
         if not keys:
             return
@@ -214,44 +189,9 @@ class JsonTable:
         stats = {key: WordStats(cap) for key in keys}
         for _, rows in self._good_rows():
             for key, words in stats.items():
-                words.update(_spelled([row.get(key) for row in rows]))
+                words.update(spelled([row.get(key) for row in rows]))
         for key, words in stats.items():
             self._seen[key].words = words
-
-    def _typed(self, name: str, key: str, said: ColumnType | None) -> ColumnInfo:
-        """Decide the type of a column."""
-        seen, findings = self._seen[key], self._source.findings
-        missing = frozenset(word.strip() for word in self._source.options.missing)
-        types = seen.types - {_NONE}
-        if seen.shape is not None:
-            if said is not None:
-                raise Unprocessable(f"types.{name}: a column of lists is an array.", param=f"types.{name}")
-            return ColumnInfo(name, "array", seen.shape, _array_dtype(seen.array_kinds))
-        if seen.words is not None:
-            if said is None and types != {str}:
-                found = ", ".join(sorted(_JSON_NAMES[t] for t in types))
-                message = (
-                    f"Column {name!r} is kept as words: it has values of several types or beyond 64 bits ({found})."
-                )
-                findings.note("kept_as_words", message, column=name)
-            conversion = words_conversion(name, seen.words, said, missing, frozenset(), findings)
-        elif said is not None:
-            conversion = Conversion(name, said, MISSING | missing, "both", declared=True)
-        elif not types:
-            return ColumnInfo(name, "category")
-        elif types == {bool}:
-            return ColumnInfo(name, "boolean")
-        elif types == {str}:
-            conversion = Conversion(name, "datetime", MISSING | missing, "both")
-        elif types <= {int, float}:
-            if not seen.exact:
-                message = f"Column {name!r}: whole numbers beyond 2^53 are rounded to the nearest 64-bit number."
-                findings.note("rounded", message, column=name)
-            return ColumnInfo(name, "integer" if types == {int} else "number")
-        else:
-            conversion = Conversion(name, "number" if float in types else "integer", MISSING | missing, "both")
-        self._conversions[name] = conversion
-        return ColumnInfo(name, conversion.type)
 
     def _scalars(self, column: ColumnInfo, values: list[Any], bad: dict[int, str]) -> Any:
         conversion = self._conversions.get(column.name)
@@ -259,7 +199,7 @@ class JsonTable:
             if column.type == "number":
                 values = [value if value is None else float(value) for value in values]
             return pa.array(values, _PLAIN[column.type])
-        typed, misfits = conversion.apply(_spelled(values))
+        typed, misfits = conversion.apply(spelled(values))
         if misfits is not None:
             for i in np.flatnonzero(misfits):
                 reason = f"{column.name} is {str(values[int(i)])[:40]!r}, which is no {column.type}"
@@ -280,42 +220,7 @@ class JsonTable:
 
 
 _FLAT: Final = frozenset({int, float, bool, str, _NONE})
-_JSON_NAMES: Final = {int: "integer", float: "number", bool: "boolean", str: "string", np.ndarray: "list"}
 _PLAIN: Final = {"number": pa.float64(), "integer": pa.int64(), "boolean": pa.bool_(), "category": pa.string()}
-
-
-def _look(seen: _Seen, values: list[Any]) -> None:
-    types = set(map(type, values))
-    seen.types |= types
-    lists = sum(type(value) is np.ndarray for value in values) if np.ndarray in types else 0
-    seen.lists += lists
-    seen.scalars += len(values) - lists - sum(value is None for value in values)
-    if int in types and seen.exact:
-        whole = [value for value in values if type(value) is int]
-        seen.exact = min(whole) >= -MAX_SAFE_INTEGER and max(whole) <= MAX_SAFE_INTEGER
-    if str in types and (seen.datetimes or seen.only_missing):
-        texts = [value.strip() for value in values if type(value) is str]
-        seen.only_missing = seen.only_missing and MISSING.issuperset(texts)
-        known = [text for text in texts if text not in MISSING]
-        seen.datetimes = seen.datetimes and (not known or parse_datetimes(pa.array(known, pa.string())) is not None)
-        seen.dated = seen.dated or (seen.datetimes and bool(known))
-
-
-def _spelled(values: list[Any]) -> Any:
-    """Return values as strings: texts as they are, others as JSON spells them."""
-    return pa.array([v if v is None or type(v) is str else _spell(v) for v in values], pa.string())
-
-
-def _spell(value: Any) -> str:
-    if type(value) is int:
-        return str(value)
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-
-
-def _array_dtype(kinds: set[str]) -> str:
-    if kinds == {"b"}:
-        return "bool"
-    return "int64" if kinds <= {"i", "b"} else "float64"
 
 
 def read_jsonl(source: Source) -> JsonTable:
