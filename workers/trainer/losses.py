@@ -1,7 +1,7 @@
 # ruff: noqa: N803 — names end in their shape (see the key below)
 """Losses, one number a row, in TensorFlow.
 
-Shapes: B rows of a batch, K members, C classes or labels; outputs are (B, C) or (B, K, C).
+Shapes: B rows of a batch, K members, C classes or labels, V values; outputs are (B, C) or (B, K, C), (B, V) or (B, K, V).
 """
 
 from dataclasses import dataclass
@@ -128,11 +128,11 @@ def _of_labels(name: str, target_BC: Any, outputs: Any, from_logits: bool, smoot
     return tf.reduce_mean(losses, axis=-1)
 
 
-def _of_values(name: str, target: Any, outputs: Any) -> Any:
-    """Losses of standardised values: (B,) or (B, K)."""
-    # A single value comes as (B,) or (B, 1); members see the same value.
-    truth = tf.reshape(tf.cast(target, tf.float32), (-1, 1) if outputs.shape.rank == 2 else (-1, 1, 1))
-    error = outputs - truth
+def _of_values(name: str, target_BV: Any, outputs: Any) -> Any:
+    """Losses of standardised values, averaged over them: (B,) or (B, K)."""
+    truth = tf.cast(target_BV, tf.float32)
+    # Members see the same values.
+    error = outputs - (truth if outputs.shape.rank == 2 else truth[:, None, :])
     if name == "mean_absolute_error":
         losses = tf.abs(error)
     elif name == "huber":
