@@ -47,15 +47,16 @@ class Vocabulary:
     def encode(self, column: NDArray[Any]) -> NDArray[np.int32]:
         """Return the id of each row, (N,)."""
         raw = column.tolist()
-        ids = self._ids
-        if len(raw) == 1:
-            return np.array([self._id(raw[0])], dtype=np.int32)
-        table = {value: ids[value] if value in ids else self._id(value) for value in dict.fromkeys(raw)}
+        table = {value: self.id_of(value) for value in dict.fromkeys(raw)}
         return np.fromiter(map(table.__getitem__, raw), dtype=np.int32, count=len(raw))
 
-    def _id(self, value: str | None) -> int:
-        cleaned = None if value is None else clean_value(value, self.strip, self.lowercase)
-        return self._ids.get(cleaned, UNKNOWN)
+    def id_of(self, value: str | None) -> int:
+        """Return the id of one value, as it came."""
+        found = self._ids.get(value)
+        if found is None:
+            # Known values are clean: only others are worth cleaning.
+            found = self._ids.get(clean_value(value or "", self.strip, self.lowercase), UNKNOWN)
+        return found
 
 
 def vocabulary_to_json(vocabulary: Vocabulary) -> dict[str, Any]:
