@@ -1,7 +1,7 @@
 # ruff: noqa: N803 — names end in their shape (see the key below)
 """Losses, one number a row, in TensorFlow.
 
-Shapes: B rows of a batch, K members, C classes or labels, V values; outputs are (B, C) or (B, K, C), (B, V) or (B, K, V).
+Shapes: B rows of a batch, K members, C classes or labels, V values; outputs are (B, C) or (B, K, C), with V alike.
 """
 
 from dataclasses import dataclass
