@@ -1,0 +1,199 @@
+"""How well the tabular defaults do, untouched, beside gradient boosting: `python -m benchmarks.figures.tabular`.
+
+Every figure is what a client would get: each cut is taken in by the service's reader, resolved from `recipe`, `dataset`
+and `columns.target` alone, trained by the real trainer in its own process, and the bundle is asked about every row of
+the test part. The baseline sees the same rows. Results go into `results/tabular.json` one by one, so a stopped run
+goes on where it was; `--anew` forgets them.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.datasets.ingest_child import ingest
+from app.datasets.options import Limits, Options
+from app.datasets.stored import StoredDataset
+from app.inference.predictor import Predictor
+from app.recipes.request import JobRequest
+from app.recipes.resolve import resolve
+from benchmarks.figures.tabular_baseline import predict_baseline
+from benchmarks.figures.tabular_tables import TABLES, Table, cut
+
+RESULTS = Path(__file__).parent / "results" / "tabular.json"
+ROOT = Path(__file__).resolve().parents[2]
+# What counts as level with the baseline: points of accuracy, and a share of the RMSE.
+MOST_POINTS, MOST_SHARE = 1.5, 0.08
+MOST_SECONDS = 120.0
+
+
+def main() -> int:
+    """Measure what is missing, then print the table. The exit code is 1 where a mean is not level with its baseline."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.figures.tabular", description=__doc__)
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(table.name for table in TABLES))
+    parser.add_argument("--anew", action="store_true", help="measure again what is there already")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the trainer")
+    arguments = parser.parse_args()
+    data = Path(os.environ.get("TRAINYARD_TEST_DATA", ROOT.parent / "shared" / "data"))
+    chosen = [table for table in TABLES if not arguments.tables or table.name in arguments.tables]
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for table in chosen:
+        for split in table.splits:
+            key = f"{table.name}/{split}"
+            if key in results and not arguments.anew:
+                continue
+            results[key] = {**measure(table, data, split, arguments.threads), **circumstances(arguments.threads)}
+            RESULTS.parent.mkdir(exist_ok=True)
+            RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+            print(f"{key}: {json.dumps(results[key])}", flush=True)
+    return 0 if print_table(chosen, results) else 1
+
+
+def circumstances(threads: int) -> dict[str, Any]:
+    """Where and when a figure was measured."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return {
+        "commit": commit.stdout.strip() or None,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "cores": os.cpu_count(),
+        "threads": threads,
+    }
+
+
+def measure(table: Table, data: Path, split: int, threads: int) -> dict[str, Any]:
+    """Train and score one cut of a table, and its baseline."""
+    with tempfile.TemporaryDirectory(prefix="figures-") as scratch:
+        folder = Path(scratch)
+        paths = cut(table, data, split, folder)
+        train, test = (take_in(path, folder / path.stem) for path in paths)
+        order = write_order(table, train, test, folder, threads)
+        started = time.monotonic()
+        done, epochs = run_trainer(order)
+        seconds = time.monotonic() - started
+        rows = test.page(0, test.rows)
+        predictor = Predictor.load(Path(done["bundle"]))
+        instances = [{name: value for name, value in row.items() if name != table.target} for row in rows]
+        answers = predictor.predict(instances)
+        truth = np.array([_plain(row[table.target]) for row in rows])
+        given = np.array([_plain(answer["label"] if "label" in answer else answer["value"]) for answer in answers])
+        baseline = np.array([_plain(answer) for answer in predict_baseline(train, test, table.target, table.exclude)])
+    value, error = score(truth, given, table.task)
+    other, _ = score(truth, baseline, table.task)
+    return {
+        "figure": "accuracy" if table.task == "classification" else "rmse",
+        "value": value,
+        "standard_error": error,
+        "baseline": other,
+        "rows": [train.rows, test.rows],
+        "seconds": round(seconds, 1),
+        "trained_seconds": round(done["trained_seconds"], 1),
+        "epochs": epochs,
+        "seed": json.loads(JobRequest.model_fields["training"].default_factory().model_dump_json())["seed"],
+        "split": split,
+    }
+
+
+def take_in(path: Path, folder: Path) -> StoredDataset:
+    """Store a CSV file as the service does."""
+    work, stored = folder / "work", folder / "dataset"
+    for made in (work, stored):
+        made.mkdir(parents=True)
+    ingest(path, work, stored, Options(file_name=path.name), Limits(1 << 30, 1 << 33, 600.0, 0))
+    return StoredDataset.open(stored)
+
+
+def write_order(table: Table, train: StoredDataset, test: StoredDataset, folder: Path, threads: int) -> Path:
+    """Resolve the least request there is, and write the trainer's order."""
+    columns: dict[str, Any] = {"target": table.target}
+    if table.exclude:
+        columns["exclude"] = list(table.exclude)
+    request = {
+        "recipe": f"tabular-{table.task}",
+        "dataset": {"train": "ds_train", "test": "ds_test"},
+        "columns": columns,
+    }
+    resolution = resolve(JobRequest.model_validate(request), {"train": train, "test": test})
+    order = {
+        "job": "job_figure",
+        "attempt": 1,
+        "recipe": request["recipe"],
+        "resolved": resolution.resolved,
+        "datasets": {"train": str(train.folder), "test": str(test.folder)},
+        "dataset_ids": request["dataset"],
+        "output": str(folder / "attempt-1"),
+        "checkpoint": None,
+        "threads": threads,
+        "trained_seconds": 0.0,
+        "checkpoint_seconds": 3600.0,
+    }
+    path = folder / "order.json"
+    path.write_text(json.dumps(order))
+    return path
+
+
+def run_trainer(order: Path) -> tuple[dict[str, Any], int]:
+    """Run the trainer in its own process; return its last report and how many epochs it took."""
+    command = [sys.executable, "-m", "workers.trainer.main", str(order)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    reports = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+    if not reports or reports[-1]["type"] != "done":
+        raise RuntimeError(f"the trainer ended with {reports[-1:]} and said: {ended.stderr[-2000:]}")
+    return reports[-1], max(report["epoch"] for report in reports if report["type"] == "metrics")
+
+
+def score(truth: np.ndarray[Any, Any], given: np.ndarray[Any, Any], task: str) -> tuple[float, float]:
+    """Return accuracy or RMSE, and its standard error over the test rows."""
+    if task == "classification":
+        hits = (truth == given).astype(float)
+        return float(hits.mean()), float(hits.std() / len(hits) ** 0.5)
+    squares = (truth.astype(float) - given.astype(float)) ** 2
+    rmse = float(squares.mean() ** 0.5)
+    # The deviation of a root is that of what is under it, over twice the root.
+    return rmse, float(squares.std() / len(squares) ** 0.5 / (2 * rmse))
+
+
+def _plain(value: Any) -> Any:
+    """A label or value to compare: adult's official test labels end with a full stop."""
+    return str(value).rstrip(".") if isinstance(value, str) else float(value)
+
+
+def print_table(tables: list[Table], results: dict[str, Any]) -> bool:
+    """Print mean ± deviation over the cuts; return whether every mean is level with its baseline."""
+    print(
+        f"\n{'table':18s}{'figure':10s}{'cuts':>5s}{'trainyard':>22s}{'boosting':>22s}{'error':>9s}{'gap':>9s}{'seconds':>9s}"
+    )
+    level = True
+    for table in tables:
+        found = [results[f"{table.name}/{split}"] for split in table.splits if f"{table.name}/{split}" in results]
+        if not found:
+            continue
+        own, base = (np.array([entry[key] for entry in found]) for key in ("value", "baseline"))
+        error, seconds = np.mean([e["standard_error"] for e in found]), max(e["seconds"] for e in found)
+        if table.task == "classification":
+            gap, most, unit = 100 * (base.mean() - own.mean()), MOST_POINTS, "pt"
+        else:
+            gap, most, unit = 100 * (own.mean() / base.mean() - 1), 100 * MOST_SHARE, "% "
+        fine = gap <= most and seconds <= MOST_SECONDS
+        level &= bool(fine)
+        digits = 4 if own.mean() < 10 else 0
+        shown = [f"{v.mean():.{digits}f} ± {v.std():.{digits}f}" for v in (own, base)]
+        print(
+            f"{table.name:18s}{found[0]['figure']:10s}{len(found):5d}{shown[0]:>22s}{shown[1]:>22s}{error:9.{digits}f}"
+            f"{gap:+7.2f}{unit}{seconds:9.1f}{'' if fine else '  BEHIND'}"
+        )
+    print("gap: how far behind boosting (negative: ahead); error: standard error of one test part")
+    return level
+
+
+if __name__ == "__main__":
+    sys.exit(main())
