@@ -83,9 +83,7 @@ class PredictApp:
         """Answer one request for which `takes` is true."""
         arrived = time.perf_counter()
         path = scope["path"]
-        route = self._route(path)
-        if route is None:
-            raise ValueError("not a path of predictions")
+        route = self._require_route(path)
         headers = {name: value for name, value in scope["headers"] if name in _READ_HEADERS}
         is_plain = headers == _PLAIN
         request_id = b"%b%010x" % (self._id_prefix, next(self._ids)) if is_plain else self._request_id(headers)
@@ -130,15 +128,8 @@ class PredictApp:
                 self._count(model, failure.status, arrived)
                 _log_failure(scope, failure, request_id, arrived)
                 await _send_error(send, failure, request_id, route)
-        content = work.body or b""
-        start = [
-            _JSON,
-            (b"content-length", b"%d" % len(content)),
-            (b"x-request-id", request_id),
-            (b"server-timing", b"queue;dur=%.3f, inference;dur=%.3f" % (work.queue_ms, work.inference_ms)),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": start})
-        await send({"type": "http.response.body", "body": content})
+        await send({"type": "http.response.start", "status": 200, "headers": _headers(work, request_id)})
+        await send({"type": "http.response.body", "body": work.body})
 
     async def _slowly(
         self, model: LoadedModel, route: Route, scope: Scope, headers: Headers, message: Message, receive: Receive
@@ -216,6 +207,12 @@ class PredictApp:
             self._routes[path] = parse_path(path)
             return self._routes[path]
 
+    def _require_route(self, path: str) -> Route:
+        route = self._route(path)
+        if route is None:
+            raise ValueError("not a path of predictions")
+        return route
+
     def _request_id(self, headers: Headers) -> bytes:
         given = headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
@@ -233,6 +230,15 @@ class PredictApp:
     def _count(self, model: LoadedModel | None, status: int, arrived: float) -> None:
         figures = self._inference.figures.of("") if model is None else model.batcher.figures
         figures.count(status, time.perf_counter() - arrived)
+
+
+def _headers(work: Work, request_id: bytes) -> list[tuple[bytes, bytes]]:
+    return [
+        _JSON,
+        (b"content-length", b"%d" % len(work.body or b"")),
+        (b"x-request-id", request_id),
+        (b"server-timing", b"queue;dur=%.3f, inference;dur=%.3f" % (work.queue_ms, work.inference_ms)),
+    ]
 
 
 def _check_media(route: Route, headers: Headers) -> None:

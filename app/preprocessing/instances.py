@@ -94,8 +94,16 @@ def _array(value: object, shape: tuple[int, ...]) -> Any:
             _Refused(f"expected numbers in the shape {list(shape)}, got {list(array.shape)}") if array.ndim else wanted
         )
     if array.dtype.kind not in "iuf":
-        array = _with_nulls(value, shape)
+        return _with_nulls(value, shape)
+    if _holds_truth(value):
+        raise _Refused("expected numbers, not true or false")
     return array
+
+
+def _holds_truth(value: list[Any]) -> bool:
+    """Tell whether a list, or one inside it, holds true or false, which NumPy takes for 1 and 0."""
+    types = set(map(type, value))
+    return bool in types or (list in types and any(map(_holds_truth, value)))
 
 
 def _with_nulls(value: list[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:

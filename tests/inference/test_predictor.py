@@ -98,6 +98,7 @@ def test_no_instances_no_answers(tmp_path: Path) -> None:
         ([0.0] * 9, r"instances\[1\]"),
         ([0.0] * 11, r"instances\[1\]"),
         ([0.0] * 9 + ["1"], r"instances\[1\].*number"),
+        ([0.0] * 9 + [True], r"instances\[1\].*number"),
         ([0.0] * 9 + [[1.0]], r"instances\[1\]"),
         ("abc", r"instances\[1\]"),
         ({"z": [0.0] * 10}, r"instances\[1\]\.z"),
