@@ -11,6 +11,9 @@ The channel (an inherited socket) carries one JSON object a line:
     out  {"type":"ready","seconds":s} · {"type":"started","pid":n}
          · {"type":"exit","code":n|null,"signal":n|null,"peak_memory_bytes":n,"cpu_seconds":s}
 
+A child forked ahead of the order, that has run a step of training too, was measured 0.3 s of 1.2 s faster to its
+first step and costs another 230 MB in every slot: not done.
+
 An order that comes before `ready` waits in the socket. End of file on the channel ends the spawner, and the
 kernel then kills its trainer.
 """
