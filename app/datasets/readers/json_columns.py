@@ -34,11 +34,19 @@ class Seen:
     datetimes: bool = True  # every text but a missing value is a date or time
     dated: bool = False
     only_missing: bool = True  # every text is a spelling of a missing value
-    words: WordStats | None = None
+    counts: WordStats | None = None  # since the first text
+    counts_all: bool = True  # there was no value before it
+    words: WordStats | None = None  # of a column that is one of words
 
 
-def look(seen: Seen, values: list[Any]) -> None:
+def look(seen: Seen, values: list[Any], cap: int) -> None:
+    """Add the values of a batch (None: missing) to what was seen; words are counted up to `cap`."""
     types = set(map(type, values))
+    if seen.counts is None and str in types:
+        seen.counts_all = not seen.types - {_NONE}
+        seen.counts = WordStats(cap)
+    if seen.counts is not None:
+        seen.counts.update(spelled(values))
     seen.types |= types
     lists = sum(type(value) is np.ndarray for value in values) if np.ndarray in types else 0
     seen.lists += lists

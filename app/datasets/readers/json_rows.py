@@ -173,11 +173,14 @@ def _check_texts(row: dict[str, Any]) -> None:
 
 def exact_integers(row: dict[str, Any], raw: bytes) -> None:
     """Put the exact whole numbers into a row where orjson made floats of them."""
-    huge = [name for name, value in row.items() if type(value) is float and abs(value) >= _HUGE]
-    if huge:
-        exact = json.loads(raw)
-        if isinstance(exact, dict):
-            row.update({name: exact[name] for name in huge})
+    for value in row.values():
+        if type(value) is float and not -_HUGE < value < _HUGE:
+            break
+    else:
+        return
+    exact = json.loads(raw)
+    if isinstance(exact, dict):
+        row.update({name: exact[name] for name, value in row.items() if type(value) is float})
 
 
 def parse_array(value: list[Any]) -> NDArray[Any]:

@@ -119,14 +119,16 @@ class JsonTable:
                 number += 1
                 try:
                     row = parse_row(raw, self._header)
-                    if not _FLAT.issuperset(map(type, row.values())):
+                    types = set(map(type, row.values()))
+                    if not types <= _FLAT:
                         self._take_lists(row)
+                    if float in types:
+                        exact_integers(row, raw)
                 except BadValueError as error:
                     self._bad_count += 1
                     if len(self._bad) < MAX_REJECTED_LISTED:
                         self._bad.append(self._bad_row((line, number), str(error)))
                     continue
-                exact_integers(row, raw)
                 places.append((line, number))
                 rows.append(row)
             if rows:
@@ -144,18 +146,19 @@ class JsonTable:
                 array = parse_array(value)
             except BadValueError as error:
                 raise BadValueError(f"{key[:40]!r}: {error}") from None
-            known = self._seen.get(key, Seen())
-            if known.scalars > known.lists:
+            known = self._seen.get(key)
+            if known is not None and known.scalars > known.lists:
                 raise BadValueError(f"{key[:40]!r} is a list where most rows have a single value")
-            if known.shape not in (None, array.shape):
+            if known is not None and known.shape not in (None, array.shape):
                 shape = list(known.shape or ())
                 raise BadValueError(f"{key[:40]!r} has shape {list(array.shape)} where {shape} is expected")
             arrays[key] = array
         row.update(arrays)
         for key, array in arrays.items():
-            seen = self._seen.setdefault(key, Seen())
-            seen.shape = array.shape
-            seen.array_kinds.add(array.dtype.kind)
+            if key not in self._seen:
+                self._seen[key] = Seen()
+            self._seen[key].shape = array.shape
+            self._seen[key].array_kinds.add(array.dtype.kind)
 
     def _reject(self, rows: list[BadRow], count: int) -> None:
         if self._source.options.on_bad_rows == "fail":
@@ -171,8 +174,9 @@ class JsonTable:
                     f"By line {places[-1][0]} there are {len(self._seen)} columns; a table has at most {MAX_COLUMNS}."
                 )
                 raise refuse(message, param="file")
+            cap = counting_cap(len(self._seen))
             for key, seen in self._seen.items():
-                look(seen, [row.get(key) for row in rows])
+                look(seen, [row.get(key) for row in rows], cap)
         if self._bad and self._source.options.on_bad_rows == "fail":
             raise bad_rows_error(self._bad[:MAX_DETAILS], self._bad_count)
         for seen in self._seen.values():
@@ -183,6 +187,10 @@ class JsonTable:
             raise refuse("The file has no rows with columns.", param="file")
 
     def _count_words(self, keys: list[str]) -> None:
+        for key in keys:
+            seen = self._seen[key]
+            seen.words = seen.counts if seen.counts_all else None
+        keys = [key for key in keys if self._seen[key].words is None]
         if not keys:
             return
         cap = counting_cap(len(self._seen))
