@@ -82,9 +82,11 @@ def count_mlp(architecture: Mapping[str, Any], preprocessing: TabularPreprocessi
     parameters, width = _count_inputs(architecture, preprocessing)
     members = int(architecture["members"])
     operations, row_values = parameters, width
-    for units in architecture["units"]:
+    for index, units in enumerate(architecture["units"]):
         dense = width * units
-        parameters += dense + (units if members == 1 else members * (width + 2 * units))
+        # Of members each has two scales and a bias of its own; the first layer has no scale of what comes in.
+        own = 2 * units + (width if index else 0)
+        parameters += dense + (units if members == 1 else members * own)
         parameters += {"batch": 4, "layer": 2}.get(architecture["normalization"], 0) * units
         operations += dense * members
         row_values += 3 * members * units
@@ -103,13 +105,13 @@ def _count_inputs(architecture: Mapping[str, Any], preprocessing: TabularPreproc
     parameters, width = 0, 0
     numbers, categories = architecture.get("number_embeddings"), architecture.get("category_embeddings")
     features = len(preprocessing.number_names) if preprocessing.numbers.features else 0
-    if features and numbers and numbers["type"] != "none":
-        if numbers["type"] == "periodic":
-            inner = 2 * numbers["frequencies"]
-            parameters += features * numbers["frequencies"]
-        else:
-            inner = max((len(edges) - 1 for edges in preprocessing.number_edges), default=numbers["bins"])
-        parameters += features * (inner + 1) * numbers["width"]
+    if features and numbers and numbers["type"] == "periodic":
+        frequencies = numbers["frequencies"]
+        parameters += features * (frequencies + (2 * frequencies + 1) * numbers["width"])
+        width += features * numbers["width"]
+    elif features and numbers and numbers["type"] == "piecewise-linear":
+        bins = max(len(edges) - 1 for edges in preprocessing.number_edges)
+        parameters += features * (bins + 2) * numbers["width"]  # for each bin, and a slope and a bias
         width += features * numbers["width"]
     else:
         width += features

@@ -36,7 +36,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "cosine": {"end_ratio": 0.0},
     "exponential": {"decay_rate": 0.95, "decay_epochs": 1.0},
     "step": {"decay_rate": 0.1, "decay_epochs": None},
-    "slanted-triangular": {"end_ratio": 1 / 32},
+    "slanted-triangular": {},
 }
 _CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 

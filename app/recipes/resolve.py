@@ -11,7 +11,7 @@ from app.preprocessing.prepare import Prepared, prepare
 from app.preprocessing.split import TRAIN, VALIDATION
 from app.recipes.catalog import find_recipe
 from app.recipes.estimate import Counts, Estimate, count_layers, count_mlp, estimate_job
-from app.recipes.layers import LayersTask, check_configs
+from app.recipes.layers import MAX_PARAMETERS, LayersTask, check_configs
 from app.recipes.recipe import Recipe
 from app.recipes.request import JobRequest, plain
 from app.recipes.roles import resolve_columns
@@ -144,7 +144,14 @@ def _count(resolved: Mapping[str, Any], prepared: Prepared, classes: int | None)
     if architecture["type"] == "layers":
         task: LayersTask = "multilabel" if resolved["multilabel"] else resolved["task"]
         return count_layers(architecture["layers"], prepared.preprocessing, outputs, task, LAYERS_PATH)
-    return count_mlp(architecture, prepared.preprocessing, outputs)
+    counts = count_mlp(architecture, prepared.preprocessing, outputs)
+    if counts.parameters > MAX_PARAMETERS:
+        raise Unprocessable(
+            f"params.architecture: the network would have {counts.parameters:,} parameters; at most {MAX_PARAMETERS:,} "
+            "are allowed. Choose less of width, num_layers or units.",
+            param="params.architecture",
+        )
+    return counts
 
 
 def _recipe(request: JobRequest) -> Recipe:

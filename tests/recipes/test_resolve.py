@@ -209,6 +209,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "params.architecture.number_embeddings.bin",
         "bins",
     ),
+    ({"params": {"architecture": {"width": 8192, "num_layers": 32}}}, "params.architecture", "200,000,000"),
     ({"params": {"architecture": {"type": "layers"}}}, "params.architecture.layers", "required"),
     ({"training": {"loss": "mse"}}, "training.loss", "sparse_categorical_crossentropy"),
     ({"training": {"loss": "binary_crossentropy"}}, "training.loss", "3 classes are too many"),
