@@ -143,7 +143,7 @@ class Batcher:
 
     def _refuse(self, work: Work) -> None:
         if work.size > self.limits.queue_rows:
-            raise TooLarge(f"One request may have {self.limits.queue_rows} instances, not {work.size}.")
+            raise too_many_rows(work.size, self.limits.queue_rows)
         seconds = self.cost.seconds(self.queued_rows) / self.limits.slots
         raise Overloaded(
             "The queue of this model is full; try again.", retry_after_seconds=max(1, min(30, round(seconds)))
@@ -283,6 +283,11 @@ class Batcher:
 async def _hung_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def too_many_rows(rows: int, most_rows: int) -> TooLarge:
+    """Return the error for a request that no queue takes."""
+    return TooLarge(f"One request may have {most_rows} instances, not {rows}.")
 
 
 def _too_late() -> DeadlineExceeded:

@@ -47,7 +47,7 @@ _READ_HEADERS = frozenset({b"x-request-id", b"x-request-timeout", b"content-type
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TIMEOUT = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,9})?")
 # Reading and checking a larger body takes a millisecond or more: in a thread, beside the loop.
-_LOOP_BODY_BYTES = 64 << 10
+_LOOP_BODY_BYTES = 16 << 10
 # Large bodies that one process holds at the same time, in units of the largest that it takes.
 _LARGE_BODIES = 4
 _MAX_PATHS = 4096
@@ -65,6 +65,7 @@ class PredictApp:
         self._authenticator = authenticator
         self._max_bytes = inference.settings.max_predict_bytes
         self._timeout_seconds = inference.settings.predict_timeout_seconds
+        self._most_rows = inference.settings.predict_queue_rows
         self._held_bytes = 0
         self._routes: dict[str, Route | None] = {}
         # Which model answers a path, for as long as the catalogue is the same.
@@ -103,7 +104,7 @@ class PredictApp:
                 work = await self._slowly(model, route, scope, headers, message, receive)
             else:
                 read = read_native if route.verb is Verb.NATIVE else read_tf
-                work = Work(*read(body, batcher.predictor))
+                work = Work(*read(body, batcher.predictor, self._most_rows))
             work.arrived, work.deadline = arrived, deadline
             if work.size:
                 model.used = next(self._uses)
@@ -142,10 +143,10 @@ class PredictApp:
         read = read_native if route.verb is Verb.NATIVE else read_tf
         body = message.get("body", b"")
         if not message.get("more_body") and len(body) <= self._loop_bytes:
-            return Work(*read(body, predictor))
+            return Work(*read(body, predictor, self._most_rows))
         with self._holding(len(body) if not message.get("more_body") else self._told_bytes(scope)):
             whole = await self._read_body(message, receive)
-            return Work(*await self._inference.run_in_thread(lambda: read(whole, predictor)))
+            return Work(*await self._inference.run_in_thread(lambda: read(whole, predictor, self._most_rows)))
 
     @contextlib.contextmanager
     def _holding(self, size: int) -> Iterator[None]:

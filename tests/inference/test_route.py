@@ -131,6 +131,10 @@ def test_valid_json_wrong_content(run: Any, body: object, param: str | None) -> 
         b'{"instances": [{"x": [0,0,0,0,0,0,0,0,0,0], "x": [0,0,0,0,0,0,0,0,0,0]}]}',
         b'{"instances": [{"y": {"a": 1, "a": 2}, "x": [0,0,0,0,0,0,0,0,0,0]}]}',
         b'{"instances": [{"y": 1e999, "x": [0,0,0,0,0,0,0,0,0,0]}]}',
+        b'{"instances": [{"x": [0,0,0,0,0,0,0,0,0,0], "x": ""}]}',
+        b'{"instances": [{"a": 1e999}]}',
+        b'{"instances": [{"a": "b:c", "a": "d"}]}',
+        b'{"instances": [{"a:b": 1, "c": 2, "c": 3}]}',
         b'{"instances": ["\\ud800"]}',
         b'{"instances": ["\xff"]}',
         '{"instances": []}'.encode("utf-16"),
@@ -159,6 +163,10 @@ def test_a_row_of_a_table(run: Any) -> None:
         assert answer.json["error"]["message"] == "instances[1].age: expected a number, got 'old'"
         answer = await serving.post("/v1/models/table/predict", b'{"instances": [{"city": "a\\u0000b"}]}')
         assert answer.status == 422
+        # A colon or a bracket in a text is no key and no list.
+        odd: list[Any] = [{"city": "a:b"}, {"city": "[{:"}, {"note": "\\u0000"}, {"note": ["deep", {"a": []}]}]
+        assert await serving.predict("table", odd[:2]) == await serving.predict("table", [{"city": "unknown"}] * 2)
+        assert await serving.predict("table", odd[2:]) == [empty, empty]
 
     run(test)
 
