@@ -15,7 +15,7 @@ from app.datasets.infer import ColumnTracker
 from app.datasets.spelling import MISSING, names_things
 from app.datasets.stored import ColumnType
 from app.datasets.table import Source
-from app.datasets.words import WordStats, category_spellings, counting_cap, is_category
+from app.datasets.words import WordStats, category_spellings, counting_cap, is_category, looks_like
 
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 _LEAST_NAMING_NUMBER: Final = 1000  # zip codes and telephone numbers are not small
@@ -146,6 +146,9 @@ def words_conversion(
 ) -> Conversion:
     """Decide between category and text, and which spellings are missing values (`proven`: elsewhere)."""
     column_type: ColumnType = said or ("category" if is_category(stats) else "text")
+    hint = looks_like(stats) if said is None else None
+    if hint:
+        findings.note("looks_like", f"Column {name!r} is kept as words. Its values look like {hint}.", column=name)
     if column_type == "text":
         _say_kept(name, stats.spelled, missing, findings)
         return Conversion(name, "text", missing, "leading" if spaced else "none")

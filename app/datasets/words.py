@@ -1,5 +1,6 @@
 """Columns of words: counted, then told apart as category or text, and cleaned accordingly."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,6 +14,17 @@ from app.datasets.spelling import MISSING, MISSING_CATEGORY
 _ENTRIES: Final = 1_000_000
 _MOST_PER_COLUMN: Final = 50_000
 _LEAST_PER_COLUMN: Final = 256
+
+_SAMPLE: Final = 50
+# Spellings that are numbers or dates to a reader, but could be read in more than one way: not converted.
+_LOOKS_LIKE: Final = {
+    "numbers with a decimal comma; with a point they are numbers": r"[+-]?\d+(\.\d{3})*,\d+|[+-]?\d+",
+    "numbers with thousands separators; without them they are numbers": r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?",
+    "amounts with a sign; without it they are numbers": r"[$€£¥]\s?[+-]?[\d.,]+|[+-]?[\d.,]+\s?[$€£¥%]",
+    "dates; spelled as ISO 8601 (2024-01-31) they are dates": (
+        r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}.{0,12}|\d{4}[./]\d{1,2}[./]\d{1,2}.{0,12}"
+    ),
+}
 
 MAX_CATEGORIES: Final = 10_000
 _FEW: Final = 20  # so few different values are categories even where each occurs once or twice
@@ -45,10 +57,13 @@ class WordStats:
     led_by_space: int = 0
     multiline: bool = False
     spelled: Counter[str] = field(default_factory=Counter)  # as missing values are, after stripping
+    sample: list[str] = field(default_factory=list)  # the first values
 
     def update(self, array: Any) -> None:
         """Count a batch of strings (null: missing)."""
         self.values += len(array) - array.null_count
+        if len(self.sample) < _SAMPLE:
+            self.sample += array.drop_null().slice(0, _SAMPLE - len(self.sample)).to_pylist()
         self.led_by_space += pc.sum(pc.starts_with(array, " ")).as_py() or 0
         trimmed = pc.utf8_trim_whitespace(array)
         spelled = trimmed.filter(pc.is_in(trimmed, value_set=_ALL_SPELLINGS, skip_nulls=True))
@@ -79,6 +94,15 @@ def is_category(stats: WordStats) -> bool:
     if different <= _FEW and not (wordy and ratio > 0.5):
         return True
     return different <= MAX_CATEGORIES and ratio <= 0.5
+
+
+def looks_like(stats: WordStats) -> str | None:
+    """Return what a column of words would be if it were spelled otherwise, for a hint."""
+    values = [value.strip() for value in stats.sample if value.strip() not in MISSING]
+    if not values or all(value.isdigit() for value in values):
+        return None
+    found = (what for what, like in _LOOKS_LIKE.items() if all(re.fullmatch(like, value) for value in values))
+    return next(found, None)
 
 
 def category_spellings(stats: WordStats, proven: frozenset[str]) -> tuple[frozenset[str], Counter[str]]:

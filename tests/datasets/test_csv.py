@@ -337,3 +337,26 @@ def test_category_with_too_many_values_is_refused(take_in: TakeIn, monkeypatch: 
     with pytest.raises(Unprocessable, match="more than 10 different values"):
         take_in(content, types={"c": "category"})
     assert take_in(content, types={"c": "text"}).stored.rows == 11
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        (["3,14", "-2,5", "7", "NA"], "decimal comma"),
+        (["1.234,5", "2,0"], "decimal comma"),
+        (["1,234.5", "12,345,678"], "thousands separators"),
+        (["$5.20", "$1,000"], "amounts"),
+        (["45 %", "3%"], "amounts"),
+        (["31.01.2024", "1.2.2024"], "dates"),
+        (["01/31/2024 10:00", "2/1/2024 9:30"], "dates"),
+        (["2024/01/31"], "dates"),
+        (["001", "002"], None),
+        (["red", "3,14"], None),
+        (["10-12 people", "3 people"], None),
+    ],
+)
+def test_ambiguous_spellings_are_kept_with_a_hint(take_in: TakeIn, values: list[str], hint: str | None) -> None:
+    taken = take_in("k;v\n" + "".join(f"k;{value}\n" for value in values))
+    assert taken.values("v") == values
+    notes = taken.notes("looks_like")
+    assert [hint in note["message"] for note in notes] == ([True] if hint else [])
