@@ -1,9 +1,11 @@
 # Every habit of this project, one command each. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-recipes test-all check fix bench figures drill lock clean
+.PHONY: help install demo run test test-recipes test-services test-all check fix bench figures drill lock clean
 
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
-  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+# The first fitting Python on the PATH; PYTHON=/path/to/python overrides. Looked up only when the environment is made.
+FIND_PYTHON = for p in "$(PYTHON)" python3.13 python3.12 python3.11 python3; do \
+  command -v "$$p" >/dev/null 2>&1 && "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+  && echo "$$p" && break; done
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -14,11 +16,13 @@ help: ## list the commands
 install: $(STAMP) ## make the environment in .venv from the locked requirements
 
 $(STAMP): requirements-dev.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Trainyard needs Python 3.11, 3.12 or 3.13 on the PATH (or PYTHON=/path/to/python)."; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@python=$$($(FIND_PYTHON)); \
+	test -n "$$python" || { echo "Trainyard needs Python 3.11, 3.12 or 3.13 on the PATH, or PYTHON=/path/to/python."; exit 1; }; \
+	"$$python" -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }; \
+	echo "Making the environment in $(VENV) with $$python; it takes about 2.3 GB of disk."; \
+	"$$python" -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: install ## see it work: upload, train, predict on real data
@@ -32,6 +36,9 @@ test: install ## the tests that need nothing else, under 3 minutes
 
 test-recipes: install ## the contract of every recipe: trains small models
 	$(BIN)/pytest -m recipes
+
+test-services: install ## the tests on PostgreSQL, Redis and real processes
+	$(BIN)/pytest -m services
 
 test-all: install ## every test; needs PostgreSQL and Redis binaries
 	$(BIN)/pytest -m "recipes or services or not recipes"
@@ -56,6 +63,7 @@ figures: install ## measure learning on the real data sets; resumable
 lock: install ## write the lock files anew, with hashes and without index addresses
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements.lock
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements-dev.lock
+	$(BIN)/uv pip compile -q pyproject.toml docker/requirements-gpu.in --override docker/overrides-gpu.txt --constraint requirements.lock --generate-hashes --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28 -o requirements-gpu.lock
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
