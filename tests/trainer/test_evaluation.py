@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from workers.trainer.bootstrap import area_influence, resample_confusion, resample_rows
-from workers.trainer.evaluation import OTHERS, Answers, evaluate, guess_loss
+from workers.trainer.evaluation import OTHERS, Answers, evaluate
 from workers.trainer.figures import area_under_curve, confusion_matrix, find_figure
 
 
@@ -60,7 +60,6 @@ def test_the_baseline_answers_the_shares_of_the_training_rows() -> None:
     assert found["baseline"]["roc_auc"] == 0.5
     expected = -(3 * np.log(0.7) + np.log(0.3)) / 4
     assert found["baseline"]["log_loss"] == pytest.approx(expected, rel=1e-6)
-    assert guess_loss(truth, train, 2, "classification") == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_class_without_rows_leaves_the_area_out_of_the_answer() -> None:

@@ -119,6 +119,28 @@ def test_accumulated_batches_give_what_the_big_batch_gives(tmp_path: Path, execu
     assert len(prepare(order, Sink()).problem.train) == 160
 
 
+@pytest.mark.parametrize("wish", ["balanced", {"rare": 12.0}])
+def test_class_weights_find_more_of_a_rare_class(tmp_path: Path, wish: Any) -> None:
+    rng = np.random.default_rng(3)
+    rare = rng.random(600) < 0.08
+    first = rng.normal(size=600) + 1.2 * rare
+    csv = "first,noise,kind\n" + "".join(
+        f"{a:.4f},{b:.4f},{'rare' if c else 'usual'}\n"
+        for a, b, c in zip(first, rng.normal(size=600), rare, strict=True)
+    )
+    recalls = []
+    for weights in (None, wish):
+        training = {"epochs": 15, "class_weight": weights, "optimizer": {"name": "adam", "learning_rate": 0.01}}
+        order = order_of(tmp_path, csv, "tabular-classification", "kind", training=training)
+        job = prepare(order, Sink())
+        job.train()
+        validation = job.problem.validation
+        given = job.fit.tools.forward.answers(validation).argmax(axis=1)
+        recalls.append((given[validation.target == 0] == 0).mean())
+        assert job.problem.labels == ["rare", "usual"]
+    assert recalls[1] >= recalls[0] + 0.3
+
+
 def test_both_forms_of_the_loop_agree(tmp_path: Path) -> None:
     order = _plain(classification(tmp_path, epochs=2, optimizer={"name": "sgd", "learning_rate": 0.1}))
     assert_close(weights_after(order, "graph"), weights_after(order, "xla"), 2e-5)

@@ -157,17 +157,12 @@ def _baseline(answers: Answers) -> dict[str, float]:
     return {name: FIGURES[answers.task][name](answers.truth, chances) for name in CLASS_FIGURES}
 
 
-def class_shares(truth: NDArray[Any], classes: int, task: Task) -> Floats:
-    """Return (C,) the share of rows of each class, or that have each label."""
+def class_shares(truth: NDArray[Any], classes: int, task: Task, weight: Floats | None = None) -> Floats:
+    """Return (C,) the share of rows of each class, or that have each label; of their weights, where they have any."""
+    weights = np.ones(len(truth)) if weight is None else weight.astype(np.float64)
     if task == "multilabel":
-        return np.asarray(truth.mean(axis=0, dtype=np.float64))
-    return np.bincount(truth, minlength=classes) / max(len(truth), 1)
-
-
-def guess_loss(truth: NDArray[Any], train_truth: NDArray[Any], classes: int, task: Task) -> float:
-    """Return the log loss of always answering the training shares."""
-    shares = class_shares(train_truth, classes, task)
-    return float(row_log_losses(truth, np.broadcast_to(shares, (len(truth), classes)), task).mean())
+        return np.asarray(np.average(truth, axis=0, weights=weights))
+    return np.asarray(np.bincount(truth, weights, classes) / weights.sum())
 
 
 def _per_class(answers: Answers) -> dict[str, dict[str, float]]:

@@ -43,7 +43,9 @@ class Forward:
     def loss(self, rows: Rows, answers: NDArray[np.float32]) -> float:
         """Return the loss of answers, averaged over the weights of the rows."""
         losses = self._losses(tf.constant(rows.target), tf.constant(answers)).numpy().astype(np.float64)
-        return float(np.average(losses, weights=rows.weight)) if rows.weight is not None else float(losses.mean())
+        if rows.weight is None or not rows.weight.any():
+            return float(losses.mean())
+        return float(np.average(losses, weights=rows.weight))
 
     def _pieces(self, rows: Rows) -> list[Rows]:
         return [rows.take(slice(start, start + self._piece)) for start in range(0, len(rows), self._piece)]

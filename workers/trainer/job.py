@@ -63,7 +63,9 @@ class Job:
         trained_seconds = self.fit.trained_seconds
         model = serving_model_of(self.order, self.prepared, self.built, self.precision)
         forward, figures = self._judges(model)
-        metrics: dict[str, Any] = {"train": finite(figures.of_rows(self.problem.look(LOOK_ROWS, self.order.seed)))}
+        metrics: dict[str, Any] = {
+            "train": finite(figures.of_rows(self.problem.train.sample(LOOK_ROWS, self.order.seed)))
+        }
         metrics["validation"] = finite(figures.of_rows(self.problem.validation)) if self.problem.validation else {}
         verdict = judge(self._curves(stop_reason, forward, metrics))
         evaluation = self._evaluate(forward)
@@ -132,5 +134,5 @@ def _guesses(problem: Problem, rows: int) -> np.ndarray[Any, Any]:
     """What one would answer without looking at the inputs: the shares of the classes, or the mean."""
     if problem.task == "regression":
         return np.zeros((rows, problem.outputs), np.float32)
-    shares = class_shares(problem.train.target, problem.outputs, problem.task)
+    shares = class_shares(problem.train.target, problem.outputs, problem.task, problem.train.weight)
     return np.broadcast_to(shares.astype(np.float32), (rows, problem.outputs)).copy()

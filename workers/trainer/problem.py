@@ -16,21 +16,17 @@ from workers.trainer.task import Task
 class Problem:
     """`outputs`: classes, labels or values of a row. Splits without rows are None.
 
-    `train` weighs rows and classes; `row_weight` is the weight of its rows alone, as in the other splits.
+    Rows of all splits weigh what row and class weights say: losses of training and validation are of one kind, and the
+    best epoch is the best at what was asked for.
     """
 
     task: Task
     labels: list[Any] | None
     outputs: int
     train: Rows
-    row_weight: NDArray[np.float32] | None
     validation: Rows | None
     test: Rows | None
     preprocessing: Any
-
-    def look(self, most: int, seed: int) -> Rows:
-        """Return at most `most` training rows, weighted as those of the other splits are."""
-        return Rows(self.train.inputs, self.train.target, self.row_weight).sample(most, seed)
 
     def unscale(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values in the unit of the data, or anything else as it is."""
@@ -47,17 +43,9 @@ def state_problem(prepared: Prepared) -> Problem:
         task: Task = "regression"
     else:
         task = "multilabel" if preprocessing.multilabel else "classification"
-    train = _rows(prepared.splits["train"], task)
+    train = _rows(prepared, "train", task)
     if train is None:
         raise TrainingFailed("dataset_error", "The training split has no rows.")
-    row_weight = train.weight
-    if task == "classification" and prepared.class_weight is not None:
-        train = _weigh(train, np.asarray(prepared.class_weight, np.float32)[train.target])
-    elif task == "multilabel" and prepared.class_weight is not None:
-        # A row weighs what its labels weigh together; a row without any weighs 1.
-        weights = np.asarray(prepared.class_weight, np.float32)
-        carried = train.target.sum(axis=1)
-        train = _weigh(train, np.where(carried > 0, train.target @ weights / np.maximum(carried, 1.0), 1.0))
     if train.weight is not None and not train.weight.sum() > 0:
         raise TrainingFailed("dataset_error", "All training rows have the weight 0.")
     return Problem(
@@ -65,9 +53,8 @@ def state_problem(prepared: Prepared) -> Problem:
         labels=preprocessing.labels,
         outputs=preprocessing.outputs,
         train=train,
-        row_weight=row_weight,
-        validation=_rows(prepared.splits.get("validation"), task),
-        test=_rows(prepared.splits.get("test"), task),
+        validation=_rows(prepared, "validation", task),
+        test=_rows(prepared, "test", task),
         preprocessing=preprocessing,
     )
 
@@ -77,16 +64,26 @@ def known_rows(split: Split, task: Task) -> NDArray[np.bool_]:
     return split.target >= 0 if task == "classification" else np.ones(len(split.target), bool)
 
 
-def _rows(split: Split | None, task: Task) -> Rows | None:
-    if split is None or split.target is None:
+def _rows(prepared: Prepared, name: str, task: Task) -> Rows | None:
+    split = prepared.splits.get(name)
+    if split is None:
         return None
-    known = known_rows(split, task)
     rows = Rows(split.inputs, split.target, split.weight)
+    known = known_rows(split, task)
     if not known.all():
         rows = rows.take(np.flatnonzero(known))
-    return rows if len(rows) else None
+    return _weigh(rows, prepared.class_weight, task) if len(rows) else None
 
 
-def _weigh(rows: Rows, weight: NDArray[Any]) -> Rows:
+def _weigh(rows: Rows, class_weight: list[float] | None, task: Task) -> Rows:
+    """Let rows weigh what their classes do; a row of several labels weighs their mean, one of none 1."""
+    if class_weight is None or task == "regression":
+        return rows
+    weights = np.asarray(class_weight, np.float32)
+    if task == "classification":
+        weight = weights[rows.target]
+    else:
+        carried = rows.target.sum(axis=1)
+        weight = np.where(carried > 0, rows.target @ weights / np.maximum(carried, 1.0), 1.0)
     both = weight if rows.weight is None else weight * rows.weight
     return Rows(rows.inputs, rows.target, both.astype(np.float32))

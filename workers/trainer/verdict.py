@@ -74,8 +74,9 @@ def _judge(curves: Curves) -> tuple[Verdict, str, str]:
             "Train longer or with a higher learning rate, use more units or layers, less dropout and weaker penalties, "
             "and check that the inputs can tell the target at all.",
         )
-    rise = (curves.validation_curve[-1] - validation) / scale
-    fell_on = curves.train_curve[-1] < curves.train_curve[max(curves.best_epoch - 1, 0)]
+    best = max(curves.best_epoch - 1, 0)
+    rise = (curves.validation_curve[-1] - curves.validation_curve[best]) / scale
+    fell_on = curves.train_curve[-1] < curves.train_curve[best]
     gap = (validation - train) / scale
     if gap > OVERFIT_GAP or (rise > OVERFIT_RISE and fell_on and gap > OVERFIT_RISE):
         detail = f"; {100 * gap:.0f} % of what was learned in training does not carry over"
@@ -93,7 +94,11 @@ def _judge(curves: Curves) -> tuple[Verdict, str, str]:
             f"{figures}; both were still falling when the epochs were used up.",
             "Train for more epochs, or with a higher learning rate.",
         )
-    return "healthy", f"{figures}; the two are close.", "Nothing stands out; more rows or tuning may still help."
+    return (
+        "healthy",
+        f"{figures}; most of what was learned carries over.",
+        "Nothing stands out; more rows or tuning may still help.",
+    )
 
 
 def _still_falling(curves: Curves, scale: float) -> bool:
