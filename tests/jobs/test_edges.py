@@ -141,6 +141,7 @@ def test_a_verb_does_what_the_table_says(database: Database, verb: str, state: S
     else:
         assert job.state == target
         assert (state, target) in EDGES
+        assert (job.pause_requested_at is not None) == (target == "paused")
     seen = world.row_of(database, job_id)
     with database.transaction() as session:
         operations[verb](session, job_id)

@@ -10,7 +10,7 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -55,9 +55,11 @@ class JobMachine(RuleBasedStateMachine):
         self.dataset_id = world.add_dataset(self.database)
         self.expected: dict[str, Expected] = {}
         self.versions: list[str] = []
+        self.submit()
 
     # Clients
 
+    @precondition(lambda self: sum(job.state not in FINAL for job in self.expected.values()) < 2)
     @rule()
     def submit(self) -> None:
         job_id = world.add_job(self.database, self.dataset_id, max_failures=MAX_FAILURES)
@@ -101,14 +103,12 @@ class JobMachine(RuleBasedStateMachine):
 
     # Workers; an attempt in the bundle may be stale
 
+    @precondition(lambda self: any(job.state == "queued" for job in self.expected.values()))
     @rule(target=attempts)
     def claim(self) -> Any:
         self._no_backoff()
         claimed = world.claim(self.database)
         queued = [job_id for job_id, job in self.expected.items() if job.state == "queued"]
-        if not queued:
-            assert claimed is None
-            return multiple()
         assert claimed is not None
         assert claimed.id == min(queued), "the oldest is claimed"
         job = self.expected[claimed.id]
@@ -184,13 +184,31 @@ class JobMachine(RuleBasedStateMachine):
             state = jobs.requeue(session, job_id, number, charge=charge)
         assert state == (self._released(job_id, charge) if owned else None)
 
+    @precondition(lambda self: any(job.state == "running" and job.attempt > 1 for job in self.expected.values()))
+    @rule(data=st.data())
+    def wake_a_zombie(self, data: st.DataObject) -> None:
+        """A worker that slept past its lease reports everything it has, while another attempt runs."""
+        taken = sorted(job_id for job_id, job in self.expected.items() if job.state == "running" and job.attempt > 1)
+        job_id = data.draw(st.sampled_from(taken))
+        stale = data.draw(st.integers(1, self.expected[job_id].attempt - 1))
+        row = {"epoch": 9, "step": 9, "split": "train", "values": {"loss": 9.0}}
+        with self.database.transaction() as session:
+            assert jobs.heartbeat(session, job_id, stale, 30) is None
+            assert not jobs.record_progress(session, job_id, stale, {"step": 9})
+            assert not jobs.record_metrics(session, job_id, stale, [row])
+            assert not jobs.append_event(session, job_id, stale, "note")
+            assert not jobs.fail(session, job_id, stale, error=ERROR)
+            assert not jobs.cancelled(session, job_id, stale)
+            assert not jobs.paused(session, job_id, stale, trained_seconds=9.0)
+            assert jobs.requeue(session, job_id, stale, charge=True) is None
+        assert world.succeed(self.database, job_id, stale) is None
+
     # The sweep
 
+    @precondition(lambda self: any(job.state == "running" for job in self.expected.values()))
     @rule(data=st.data())
     def lose_worker(self, data: st.DataObject) -> None:
         running = sorted(job_id for job_id, job in self.expected.items() if job.state == "running")
-        if not running:
-            return
         job_id = data.draw(st.sampled_from(running))
         world.expire_lease(self.database, job_id)
         with self.database.transaction() as session:
@@ -227,8 +245,6 @@ class JobMachine(RuleBasedStateMachine):
         ], "one version a job, counted up"
 
     def _any(self, data: st.DataObject) -> tuple[str, Expected]:
-        if not self.expected:
-            self.submit()
         job_id = data.draw(st.sampled_from(sorted(self.expected)))
         return job_id, self.expected[job_id]
 
