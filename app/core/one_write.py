@@ -6,6 +6,7 @@ write of a turn of the event loop waits for the next one, at most until the turn
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,12 +16,31 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 _JOINED_BYTES = 64 << 10
 
 
+class Turn:
+    """Flushes, when a turn of the event loop ends, every transport that began to hold something in it."""
+
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._call_soon = call_soon
+        self._holding: list[GatheringTransport] = []
+
+    def add(self, transport: "GatheringTransport") -> None:
+        """Flush `transport` at the end of this turn; one callback serves all that are added in it."""
+        if not self._holding:
+            self._call_soon(self._end)
+        self._holding.append(transport)
+
+    def _end(self) -> None:
+        holding, self._holding = self._holding, []
+        for transport in holding:
+            transport.flush()
+
+
 class GatheringTransport:
     """A transport that joins two writes in a row; everything else goes straight to the one it wraps."""
 
-    def __init__(self, transport: asyncio.Transport, call_soon: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(self, transport: asyncio.Transport, turn: Turn) -> None:
         self._transport = transport
-        self._call_soon = call_soon
+        self._turn = turn
         self._held: bytes | None = None
 
     def write(self, data: bytes) -> None:
@@ -28,7 +48,7 @@ class GatheringTransport:
         held = self._held
         if held is None:
             self._held = data
-            self._call_soon(self.flush)
+            self._turn.add(self)
             return
         self._held = None
         if len(data) < _JOINED_BYTES:
@@ -52,9 +72,15 @@ class GatheringTransport:
         return getattr(self._transport, name)
 
 
+_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = weakref.WeakKeyDictionary()
+
+
 class OneWriteProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=…)`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take over a connection."""
-        super().connection_made(cast("asyncio.Transport", GatheringTransport(transport, self.loop.call_soon)))
+        turn = _turns.get(self.loop)
+        if turn is None:
+            turn = _turns[self.loop] = Turn(self.loop.call_soon)
+        super().connection_made(cast("asyncio.Transport", GatheringTransport(transport, turn)))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.core.one_write import GatheringTransport, OneWriteProtocol
+from app.core.one_write import GatheringTransport, OneWriteProtocol, Turn
 
 
 class Recorder:
@@ -29,7 +29,7 @@ class Recorder:
 
 def gather() -> tuple[Recorder, GatheringTransport, list[Callable[[], None]]]:
     below, soon = Recorder(), []
-    return below, GatheringTransport(below, soon.append), soon  # type: ignore[arg-type]
+    return below, GatheringTransport(below, Turn(soon.append)), soon  # type: ignore[arg-type]
 
 
 def test_head_and_body_are_one_write() -> None:
@@ -50,6 +50,19 @@ def test_a_head_alone_goes_when_the_turn_ends() -> None:
     transport.write(b"event")
     soon[1]()
     assert below.calls == [b"head", b"event"]
+
+
+def test_one_callback_serves_a_turn() -> None:
+    soon: list[Callable[[], None]] = []
+    turn = Turn(soon.append)
+    below = [Recorder() for _ in range(3)]
+    for number, one in enumerate(below):
+        GatheringTransport(one, turn).write(b"%d" % number)  # type: ignore[arg-type]
+    assert len(soon) == 1
+    soon[0]()
+    assert [one.calls for one in below] == [[b"0"], [b"1"], [b"2"]]
+    GatheringTransport(below[0], turn).write(b"next")  # type: ignore[arg-type]
+    assert len(soon) == 2
 
 
 def test_nothing_is_lost_at_the_end() -> None:
