@@ -60,6 +60,9 @@ bench: install ## measure speed against baselines in the same run
 figures: install ## measure learning on the real data sets; resumable
 	$(BIN)/python -m benchmarks.figures
 
+drill: install ## kill every part of the service at random for two minutes; nothing may be lost
+	$(BIN)/python -m tests.workers.drill --seconds 120
+
 lock: install ## write the lock files anew, with hashes and without index addresses
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements.lock
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements-dev.lock
