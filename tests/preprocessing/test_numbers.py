@@ -115,3 +115,16 @@ def test_the_largest_doubles_of_both_signs_are_scaled(scaling: Scaling) -> None:
     scaled = NumberScaling((feature,)).transform(train[:, None])[:, 0]
     assert scaled[1] <= scaled[3] <= scaled[2] <= scaled[0]
     assert scaled[1] < scaled[0]
+
+
+def test_a_column_that_is_mostly_one_value_has_its_edges_where_the_others_are() -> None:
+    others = np.linspace(1.0, 2.0, 500)
+    edges = bin_edges(np.concatenate([np.zeros(4500), others]), 32)
+    assert len(edges) == 33
+    assert edges[0] == 0.0
+    assert edges[-1] == 2.0
+    assert np.diff(edges[1:]).max() < 2.5 / 32
+
+
+def test_few_distinct_values_have_an_edge_each() -> None:
+    assert bin_edges(np.array([3.0, 1.0, 1.0, 7.0, 3.0]), 16) == [1.0, 3.0, 7.0]
