@@ -13,10 +13,10 @@ from app.preprocessing.split import SPLITS, TRAIN
 
 Warning_ = dict[str, Any]
 
-# A column counts as telling the target when one column alone, asked about rows it was not fitted on,
-# leaves less than this share of what a constant answer gets wrong. Columns that are merely strong
-# stay far below in real tables: `odor` of the mushrooms explains 97 %, petal length of the irises
-# 93 %, `sex` of titanic 44 %; `alive` of titanic all of it.
+# A column counts as telling the target when it alone, asked about rows it was not fitted on, leaves less than 1 % of
+# what a constant answer gets wrong. Columns that are merely strong stay far below, measured the same way: the best
+# single columns explain 89 % (irises, petal width), 74 % (breast cancer, worst area), 70 % (weight of penguins),
+# 54 % (their species), 49 % (prices in California); of titanic `sex` explains 44 % and the leaking `alive` all of it.
 TOLD = 0.99
 # With fewer rows of the rarer classes a perfect score is luck.
 LEAST_HITS = 10
