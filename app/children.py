@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from app.lifeline import tethered
@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 # A child that ends within this time was not up: the next start waits longer.
 STEADY_SECONDS = 10.0
 MAX_BACKOFF_SECONDS = 10.0
+_TICK_SECONDS = 0.02
 
 
 class KeptChild:
@@ -91,16 +92,18 @@ class KeptChild:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
-    def stop(self, grace_seconds: float) -> bool:
-        """SIGTERM, then after `grace_seconds` SIGKILL to its group; return True when it went by itself."""
+    def stop(self, grace_seconds: float, hurried: Callable[[], bool] = lambda: False) -> bool:
+        """SIGTERM, then SIGKILL to its group after `grace_seconds`, or as soon as `hurried`.
+
+        Return True when it went by itself.
+        """
         if self._process is None:
             return True
         self.signal(signal.SIGTERM)
-        try:
-            self._process.wait(grace_seconds)
-            in_time = True
-        except subprocess.TimeoutExpired:
-            in_time = False
+        until = time.monotonic() + grace_seconds
+        while self._process.poll() is None and time.monotonic() < until and not hurried():
+            time.sleep(_TICK_SECONDS)
+        in_time = self._process.poll() is not None
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -106,7 +105,6 @@ class _Service:
         self._settings = settings
         self._socket = sock
         self._signals = 0
-        self._stopping = threading.Event()
         self._all_in_one = with_worker
         # Alone, a process writes to standard error, as containers want it; all in one they would mix.
         output = _LogFiles(settings.home_dir / "logs", stack) if with_worker else None
@@ -140,17 +138,18 @@ class _Service:
                 self._migrate()
             self._start()
             self._wait_ready()
-            if not self._stopping.is_set():
+            if not self._signals:
                 self._announce()
-            while not self._stopping.wait(TICK_SECONDS):
+            while not self._signals:
+                time.sleep(TICK_SECONDS)
                 self._keep()
         finally:
             self._stop()
         return 0
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        # Only a number: an Event's lock may be held by the very code that a signal interrupts.
         self._signals += 1
-        self._stopping.set()
 
     def _migrate(self) -> None:
         database = Database(self._settings.database)
@@ -182,11 +181,11 @@ class _Service:
 
     def _wait_ready(self) -> None:
         until = time.monotonic() + READY_SECONDS
-        while not self._stopping.is_set() and not self._answers():
+        while not self._signals and not self._answers():
             self._keep()
             if time.monotonic() > until:
                 raise StartRefused(f"The API does not answer after {READY_SECONDS:g} s.{self._hint()}")
-            self._stopping.wait(0.05)
+            time.sleep(0.05)
 
     def _answers(self) -> bool:
         host, port = self._socket.getsockname()[:2]
@@ -222,13 +221,14 @@ class _Service:
         for api in self._apis:
             api.signal(signal.SIGTERM)
         for api in self._apis:
-            api.stop(API_STOP_SECONDS)
+            api.stop(API_STOP_SECONDS, self._is_hurried)
         if self._worker is not None:
-            if self._signals > 1:
-                self._worker.signal(signal.SIGTERM)
-            self._worker.stop(WORKER_STOP_SECONDS)
+            self._worker.stop(WORKER_STOP_SECONDS, self._is_hurried)
         if self._broker is not None:
             self._broker.stop()
+
+    def _is_hurried(self) -> bool:
+        return self._signals > 1
 
 
 class _LogFiles:

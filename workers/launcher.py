@@ -71,19 +71,24 @@ class Launcher:
         ]
         self._celery.start()
         log.info("worker started", extra={"worker": self._name, "slots": self._settings.worker_slots})
-        while not self._stopping.wait(TICK_SECONDS):
+        while not self._signals:
+            time.sleep(TICK_SECONDS)
             self._celery.keep()
             self._replace_stuck_celery()
+        self._stopping.set()
         self._drain()
-        clean = self._celery.stop(CELERY_STOP_SECONDS)
+        clean = self._celery.stop(CELERY_STOP_SECONDS, self._is_hurried)
         for thread in threads:
             thread.join(2.0)
         self._leave()
         log.info("worker stopped", extra={"worker": self._name, "clean": clean})
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        # Only a number: an Event's lock may be held by the very code that a signal interrupts.
         self._signals += 1
-        self._stopping.set()
+
+    def _is_hurried(self) -> bool:
+        return self._signals > 1
 
     def _repeat(self, name: str, every_seconds: float, work: Callable[[], Any]) -> threading.Thread:
         def body() -> None:
@@ -123,9 +128,8 @@ class Launcher:
     def _drain(self) -> None:
         self._run_dir.drain()
         until = time.monotonic() + DRAIN_SECONDS
-        pause = threading.Event()
-        while any(self._run_dir.slots().values()) and time.monotonic() < until and self._signals < 2:
-            pause.wait(TICK_SECONDS)
+        while any(self._run_dir.slots().values()) and time.monotonic() < until and not self._is_hurried():
+            time.sleep(TICK_SECONDS)
 
     def _leave(self) -> None:
         try:

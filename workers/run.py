@@ -188,7 +188,11 @@ class Run:
         report = self.recorder.final or {}
         folder = Path(report["bundle"])
         prefix = f"bundles/{self.job.id}/{self.job.attempt}"
-        manifest_bytes = (folder / "manifest.json").read_bytes()
+        try:
+            manifest_bytes = (folder / "manifest.json").read_bytes()
+        except OSError:
+            error = _error("internal_error", "The trainer left no finished model behind.", retryable=False)
+            return Outcome("fail", error)
         size = self._upload(prefix, folder)
         if size is None:
             error = _error("storage_full", "The finished model could not be stored.", retryable=True)

@@ -1,4 +1,4 @@
-"""What a launcher and its slots tell each other, as files in `work/workers/<name>`.
+"""What a launcher and its slots tell each other, as files in `work/workers/<name>-<pid>`.
 
     drain        the launcher wants everybody to stop
     slot-<pid>   a slot lives
@@ -23,8 +23,13 @@ class RunDir:
 
     @classmethod
     def make(cls, work_dir: Path, worker: str) -> "RunDir":
-        """Make an empty one for the worker of this name."""
-        path = work_dir / "workers" / re.sub(r"[^A-Za-z0-9._-]", "-", worker)
+        """Make one for the calling launcher, and remove those of launchers that are gone."""
+        parent = work_dir / "workers"
+        for old in parent.glob("*-*"):
+            pid = old.name.rpartition("-")[2]
+            if pid.isdigit() and not _lives(int(pid)):
+                shutil.rmtree(old, ignore_errors=True)
+        path = parent / f"{re.sub(r'[^A-Za-z0-9._-]', '-', worker)}-{os.getpid()}"
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return cls(path)

@@ -65,15 +65,14 @@ class Supervisor:
 
     def run(self, job: jobs.ClaimedJob) -> None:
         """Train `job` and take it along the edge that its end asks for; silent where it was lost."""
-        folder = AttemptFolder(self._settings.work_dir, job.id, job.attempt)
         guard = Guard(Graces.of(self._settings), self._draining)
         lease = Lease(self._settings, self._lease_database, job.id, job.attempt, guard)
         watch = threading.Thread(target=guard.run, name=f"guard-{job.id}", daemon=True)
+        recorder = Recorder(self._database, self._blobs, job.id, job.attempt, guard)
         lease.start()
         watch.start()
         try:
-            recorder = Recorder(self._database, self._blobs, job.id, job.attempt, guard)
-            Run(self._settings, job, folder, guard, recorder, self._blobs, self._data, self.warm).drive()
+            self._run(job, guard, recorder)
         except LeaseLost:
             guard.ask("lost")
             log.warning("dropped a job that is in other hands", extra={"job": job.id, "attempt": job.attempt})
@@ -81,4 +80,23 @@ class Supervisor:
             lease.stop()
             guard.stop()
             watch.join()
+
+    def _run(self, job: jobs.ClaimedJob, guard: Guard, recorder: Recorder) -> None:
+        try:
+            folder = AttemptFolder(self._settings.work_dir, job.id, job.attempt)
+        except OSError as problem:
+            log.warning("no folder for an attempt", extra={"job": job.id, "error": str(problem)})
+            error = {
+                "code": "storage_full",
+                "message": "The worker has no room for this job.",
+                "retryable": True,
+                "detail": {},
+            }
+            recorder.write(
+                lambda session: jobs.requeue(session, job.id, job.attempt, charge=True, error=error, reason="retryable")
+            )
+            return
+        try:
+            Run(self._settings, job, folder, guard, recorder, self._blobs, self._data, self.warm).drive()
+        finally:
             folder.remove()

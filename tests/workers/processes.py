@@ -48,7 +48,7 @@ def command_of(pid: int) -> str:
         return ""
 
 
-def wait_until(condition: Callable[[], T], seconds: float = 15.0) -> T:
+def wait_until(condition: Callable[[], T], seconds: float = 40.0) -> T:
     """Return what `condition` gives as soon as it is true; AssertionError when it is not within `seconds`."""
     until = time.monotonic() + seconds
     while not (value := condition()):

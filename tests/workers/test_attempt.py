@@ -67,6 +67,9 @@ def test_an_unchanged_log_is_not_stored_again(tmp_path: Path) -> None:
 def test_slots_show_themselves_and_the_drain_is_seen(tmp_path: Path) -> None:
     run_dir = RunDir.make(tmp_path, "host/name:1")
     assert run_dir.path.parent == tmp_path / "workers"
+    (run_dir.path.parent / f"gone-{2**22}").mkdir()  # above the largest process id
+    other = RunDir.make(tmp_path, "other")
+    assert {p.name for p in run_dir.path.parent.iterdir()} == {run_dir.path.name, other.path.name}
     assert run_dir.slots() == {}
     run_dir.mark(busy=False)
     assert list(run_dir.slots().values()) == [False]

@@ -87,6 +87,15 @@ class TestUp:
         assert up.process.wait(40) == 0
         assert not any(map(lives, tree[1:]))
 
+    def test_a_second_signal_does_not_wait(self, up: Up) -> None:
+        tree = up.whole_tree()
+        os.kill(up.part("fake_launcher"), signal.SIGSTOP)  # it will not drain
+        up.process.send_signal(signal.SIGINT)
+        wait_until(lambda: not any("app.serve" in command_of(pid) for pid in tree if lives(pid)))
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(10) == 0
+        wait_until(lambda: not any(map(lives, tree[1:])))
+
     def test_nothing_is_left_when_it_is_killed(self, up: Up) -> None:
         tree = up.whole_tree()
         commands = " ".join(command_of(pid) for pid in tree)

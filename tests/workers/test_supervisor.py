@@ -135,6 +135,16 @@ class TestFailure:
         job = yard.run([{"finish": 1}])
         assert (job.state, job.failures) == ("queued", 1)
 
+    def test_a_disk_without_room_for_the_attempt_is_tried_again(self, yard: Yard) -> None:
+        (yard.settings.work_dir / "attempts").touch()  # no folder can be made in a file
+        job = yard.run([{"finish": 1}], max_failures=1)
+        assert (job.state, (job.error or {})["code"]) == ("failed", "storage_full")
+
+    def test_a_model_that_is_not_there_is_our_fault(self, yard: Yard) -> None:
+        done = {"type": "done", "bundle": str(yard.settings.work_dir / "nowhere"), "stop_reason": "completed"}
+        job = yard.run([{"report": done}])
+        assert (job.state, (job.error or {})["code"]) == ("failed", "internal_error")
+
     def test_a_spawner_that_dies_is_replaced(self, yard: Yard) -> None:
         job_id = yard.submit([{"beat": 100_000}, {"finish": 1}])
         supervisor = yard.supervisor()
