@@ -179,12 +179,12 @@ def bin_edges(values_N: NDArray[Any], bins: int) -> list[float]:
         return [float(distinct[0]) - 0.5, float(distinct[0]) + 0.5]
     edges = distinct
     if len(distinct) > bins + 1:
-        heavy = counts > len(values) / bins
-        ends = distinct[[0, -1]]
-        left = max(0, bins + 1 - int(heavy.sum()) - len(ends))
-        others = np.repeat(distinct[~heavy], counts[~heavy])
+        own = counts > len(values) / bins
+        own[[0, -1]] = True
+        left = max(0, bins + 1 - int(own.sum()))
+        others = np.repeat(distinct[~own], counts[~own])
         shared = np.quantile(others, np.linspace(0.0, 1.0, left + 2)[1:-1], method="nearest")
-        edges = np.unique(np.concatenate([ends, distinct[heavy], shared]))
+        edges = np.unique(np.concatenate([distinct[own], shared]))
     # An edge closer than a 1000th of the range would make a bin too steep for float32.
     least = 1e-3 * float(edges[-1] - edges[0])
     kept = [float(edges[0])]
