@@ -7,7 +7,6 @@ options of `app.serve`. `route`: a FastAPI route with a body model, which calls 
 same network, by uvicorn. `trainyard`: this service.
 """
 
-import gc
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 
-from app.serve import make_config
+from app.serve import make_config, tune_collector
 
 ANSWER = (
     b'{"predictions":[{"label":3,"score":0.19021061,"scores":{"0":0.09019,"1":0.1003,"2":0.1008,"3":0.19021061,'
@@ -93,8 +92,7 @@ def main() -> None:
         config = uvicorn.Config(app, port=port, log_config=None, access_log=False)
     else:
         config = make_config(app, port)
-    gc.collect()
-    gc.freeze()
+        tune_collector()
     uvicorn.Server(config).run()
 
 
