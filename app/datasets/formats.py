@@ -80,6 +80,11 @@ def find_format(said: str | None, file_name: str, packed_head: bytes) -> str:
     return named or actual or _by_content(head)
 
 
+def has_known_suffix(file_name: str) -> bool:
+    """Tell whether the name ends like that of a supported format (`.gz` may follow)."""
+    return _by_suffix(file_name) is not None
+
+
 def _by_suffix(file_name: str) -> str | None:
     name = file_name.lower().removesuffix(".gz")
     return _SUFFIXES.get(PurePosixPath(name).suffix)

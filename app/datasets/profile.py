@@ -15,6 +15,7 @@ from app.datasets.words import add_counts
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 TOP: Final = 10
+TOP_CHARS: Final = 255
 MAX_UNIQUE_COUNTED: Final = 10_000
 # A client may declare a category that inference would not: as many as memory holds, a dictionary's worth.
 MAX_CATEGORIES_DECLARED: Final = 1_000_000
@@ -170,7 +171,7 @@ class CategoryProfile(ColumnProfile):
 
     def facts(self) -> dict[str, Any]:
         ranked = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
-        return {"unique": len(ranked), "top": [[value, n] for value, n in ranked[:TOP]]}
+        return {"unique": len(ranked), "top": [[_shortened(value), n] for value, n in ranked[:TOP]]}
 
 
 class TextProfile(ColumnProfile):
@@ -245,6 +246,11 @@ def profile_for(column: ColumnInfo, columns: int) -> ColumnProfile:
         "datetime": DatetimeProfile,
     }
     return kinds[column.type]()
+
+
+def _shortened(value: str) -> str:
+    """Return a value as the profile shows it: a declared category may hold whole texts."""
+    return value if len(value) <= TOP_CHARS else f"{value[: TOP_CHARS - 1]}…"
 
 
 def _plain(value: Any) -> Any:

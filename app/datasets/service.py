@@ -19,7 +19,7 @@ from app.core.ids import new_id
 from app.core.settings import Settings
 from app.datasets import repository
 from app.datasets.cache import DatasetCache
-from app.datasets.formats import check_format
+from app.datasets.formats import check_format, has_known_suffix
 from app.datasets.ingest import run_ingest, stop_children
 from app.datasets.options import Limits
 from app.datasets.schemas import DatasetView, RowPage, UploadFields
@@ -91,7 +91,9 @@ class DatasetService:
         """
         check_format(fields.format)
         name = fields.name or safe_name(file_name)
-        options = fields.options(file_name or fields.name or "")
+        # Browsers send `blob` for what has no file name: then the data set's name may tell the format.
+        named = file_name if has_known_suffix(file_name) else fields.name or file_name
+        options = fields.options(named)
         output = folder / "stored"
         result = run_ingest(folder / "upload", folder, output, options, self.limits)
         schema = result["schema"]

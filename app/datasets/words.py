@@ -29,6 +29,7 @@ _LOOKS_LIKE: Final = {
 MAX_CATEGORIES: Final = 10_000
 _FEW: Final = 20  # so few different values are categories even where each occurs once or twice
 _LABEL_CHARS: Final = 60.0  # on average; longer values are sentences, unless very few are repeated very often
+_LONGEST_LABEL: Final = 1000
 _ALL_SPELLINGS: Final = pa.array(sorted(MISSING))
 
 
@@ -55,6 +56,7 @@ class WordStats:
     characters: int = 0
     spaces: int = 0
     led_by_space: int = 0
+    longest: int = 0
     multiline: bool = False
     spelled: Counter[str] = field(default_factory=Counter)  # as missing values are, after stripping
     sample: list[str] = field(default_factory=list)  # the first values
@@ -74,14 +76,16 @@ class WordStats:
         if len(self.counts) > self.cap:
             self.overflow = True
             self.counts.clear()
-        self.characters += pc.sum(pc.utf8_length(array)).as_py() or 0
+        lengths = pc.utf8_length(array)
+        self.characters += pc.sum(lengths).as_py() or 0
+        self.longest = max(self.longest, pc.max(lengths).as_py() or 0)
         self.spaces += pc.sum(pc.count_substring(array, " ")).as_py() or 0
         self.multiline |= bool(pc.any(pc.match_substring(array, "\n")).as_py())
 
 
 def is_category(stats: WordStats) -> bool:
     """Tell a column of names from one of sentences, by how often values repeat and how long they are."""
-    if stats.overflow or stats.multiline:
+    if stats.overflow or stats.multiline or stats.longest > _LONGEST_LABEL:
         return False
     different = len({value.strip() for value in stats.counts} - MISSING_CATEGORY)
     values = stats.values - sum(n for word, n in stats.spelled.items() if word in MISSING_CATEGORY)

@@ -360,3 +360,13 @@ def test_ambiguous_spellings_are_kept_with_a_hint(take_in: TakeIn, values: list[
     assert taken.values("v") == values
     notes = taken.notes("looks_like")
     assert [hint in note["message"] for note in notes] == ([True] if hint else [])
+
+
+def test_long_values_are_text_and_a_declared_category_of_them_shows_their_beginning(take_in: TakeIn) -> None:
+    long = "word " * 300
+    content = "k,v\n" + f"1,{long}\n2,short\n" * 40
+    assert take_in(content).types["v"] == "text"
+    declared = take_in(content, types={"v": "category"})
+    top = [value for value, _ in declared.column("v")["top"]]
+    assert top == ["short", f"{long[:254]}…"] or top == [f"{long[:254]}…", "short"]
+    assert declared.values("v")[0] == long.strip()
