@@ -63,7 +63,7 @@ class InferenceService:
         """Read the catalogue and begin to follow it; a database that is away is tried again every second."""
         self._loop = asyncio.get_running_loop()
         await self._try_refresh()
-        self._poll = self._loop.create_task(self._follow())
+        self._start_following()
 
     async def stop(self) -> None:
         """Stop following, drop the models and end the threads."""
@@ -120,6 +120,16 @@ class InferenceService:
     async def run_in_thread(self, call: Callable[[], T]) -> T:
         """Run what would hold up the event loop in the pool of predictions."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    def _start_following(self) -> None:
+        self._poll = asyncio.get_running_loop().create_task(self._follow())
+        self._poll.add_done_callback(self._following_ended)
+
+    def _following_ended(self, done: "asyncio.Task[None]") -> None:
+        if not done.cancelled():
+            # A defect; but a process that follows no change would serve what was deleted.
+            _log.error("following the catalogue failed; starting again", exc_info=done.exception())
+            self._start_following()
 
     async def _follow(self) -> None:
         while True:

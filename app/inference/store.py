@@ -1,5 +1,6 @@
 """Bundles on this host: fetched once from the blob store, under the hash of their manifest."""
 
+import contextlib
 import hashlib
 import logging
 import shutil
@@ -40,14 +41,17 @@ class BundleStore:
 
     def prune(self, keep: set[str]) -> None:
         """Remove the bundles whose manifest hash is not in `keep`."""
-        if not self._folder.is_dir():
-            return
-        for path in self._folder.iterdir():
-            if path.name not in keep and not path.name.startswith("."):
-                shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # what cannot be removed now is removed after the next change
+            for path in list(self._folder.iterdir()):
+                if path.name not in keep and not path.name.startswith("."):
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _open(self, folder: Path, entry: VersionEntry) -> Predictor:
-        digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        try:
+            digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        except FileNotFoundError as error:
+            # Another process, which did not know the version yet, removed it.
+            raise BundleCorrupt("the bundle has no manifest") from error
         if digest != entry.sha256:
             raise BundleCorrupt("the manifest is not the one that was published")
         return Predictor.load(folder)

@@ -92,6 +92,26 @@ def test_a_change_is_followed(run: Any, bundles: Path, monkeypatch: pytest.Monke
     run(test)
 
 
+def test_following_survives_a_defect(run: Any, bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "POLL_SECONDS", 0.02)
+
+    async def test(serving: Serving) -> None:
+        read = serving.models.read_counter
+        failed = threading.Event()
+
+        def defect() -> int:
+            failed.set()
+            monkeypatch.setattr(serving.models, "read_counter", read)
+            raise KeyError("a defect that nobody foresaw")
+
+        monkeypatch.setattr(serving.models, "read_counter", defect)
+        await until(failed.is_set)
+        serving.models.publish("dense", 2, bundles / "dense2")
+        await until(lambda: serving.service.catalogue.counter == 2)
+
+    run(test)
+
+
 def test_a_new_version_is_in_memory_before_it_answers(run: Any, bundles: Path) -> None:
     async def test(serving: Serving) -> None:
         await serving.predict("dense", [ROW])
