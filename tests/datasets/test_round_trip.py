@@ -110,3 +110,42 @@ def test_pyarrow_and_the_standard_library_cut_rows_alike(tmp_path: Path, take_in
     taken = take_in(path, types={"a": "text", "b": "text"})
     stored = [["" if v is None else v for v in row.values()] for row in taken.stored.page(0, 99)]
     assert stored == rows
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.text(st.sampled_from('ab,"\n\r '), max_size=40),
+    quoting=st.sampled_from([None, True, False]),
+    width=st.integers(1, 3),
+    block=st.sampled_from([64, 1 << 20]),
+)
+def test_fast_and_slow_reader_agree_on_anything(
+    tmp_path_factory: pytest.TempPathFactory, body: str, quoting: bool | None, width: int, block: int
+) -> None:
+    """Rows, values and lines of whatever text: what pyarrow takes in is what `csv` says is good."""
+    from app.core.errors import Unprocessable
+    from app.datasets.findings import Findings
+    from app.datasets.options import Options
+    from app.datasets.readers.csv_rows import walk
+    from app.datasets.readers.delimited import _open_delimited
+    from app.datasets.table import Source
+    from app.datasets.text_scan import TextFile
+    from tests.datasets.conftest import LIMITS
+
+    path = tmp_path_factory.mktemp("csv") / "text"
+    path.write_bytes((",".join("xyz"[:width]) + "\n" + body).encode())
+    options = Options(format="csv", delimiter=",", quoting=quoting)
+    source = Source(path, path.parent, options, LIMITS, Findings())
+    try:
+        text = _open_delimited(TextFile(path, path.stat().st_size), source, None)
+    except Unprocessable:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "_BLOCK_BYTES", block)
+        fast = [row for arrays in text.batches() for row in zip(*(a.to_pylist() for a in arrays), strict=True)]
+    rows = list(walk(path, text.dialect))[1:]
+    good = [row for row in rows if len(row.fields) == width]
+    assert fast == [tuple(value or None for value in row.fields) for row in good]
+    assert text.bad_rows == len(rows) - len(good)
+    assert text.lines(list(range(len(good)))) == [row.line for row in good]
+    assert [row.line for row in text.ragged()] == [row.line for row in rows if len(row.fields) != width]
