@@ -50,7 +50,7 @@ def resolve(request: JobRequest, data: Mapping[str, RowSource]) -> Resolution:
     facts = read_target(recipe.task, targets, data, clean)
     split = resolve_split(request.preprocessing.split, roles, recipe.task, facts, data)
     rows = _training_rows(facts, split, official)
-    settle_architecture(params["architecture"], rows, len(roles["input"]))
+    settle_architecture(params["architecture"], recipe.task, rows, len(roles["input"]))
     defaults = training_defaults(params["architecture"], recipe.task, rows)
     preprocessing = {
         "clean": clean,

@@ -18,7 +18,7 @@ class NumberEmbeddings(Request):
         None,
         ge=2,
         le=256,
-        description="Bins of a column, at its quantiles (piecewise-linear). Default: by rows, 16 to 128.",
+        description="Bins of a column (piecewise-linear). Default: one for 50 training rows, 16 to 128.",
     )
     width: int = Field(16, ge=1, le=256, description="Values that stand for one number.")
     frequencies: int = Field(24, ge=1, le=256, description="Waves of a column (periodic).")
@@ -42,7 +42,12 @@ class Mlp(Request):
     num_layers: int = Field(2, ge=1, le=32, description="Dense layers of `width` units.")
     width: int = Field(128, ge=1, le=8192, description="Units of each dense layer.")
     activation: Activation = "relu"
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of units that are left out in each training step.")
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of units that are left out in each training step. Default: 0.3, values 0.1.",
+    )
     normalization: Literal["none", "batch", "layer"] = "none"
     residual: bool = Field(False, description="Add a layer's input to its output, where both are as wide.")
     members: int = Field(8, ge=1, le=64, description="Networks whose answers are averaged.")
@@ -73,14 +78,19 @@ class TabularParams(Request):
     architecture: Annotated[Mlp | Layers, Field(discriminator="type")] = Field(default_factory=Mlp)
 
 
-def settle_architecture(architecture: dict[str, Any], rows: int, columns: int) -> None:
-    """Set in place what the training rows and the input columns decide where the request is silent."""
-    if architecture["type"] != "mlp" or architecture["number_embeddings"]["bins"] is not None:
+def settle_architecture(architecture: dict[str, Any], task: str, rows: int, columns: int) -> None:
+    """Set in place what the task, the training rows and the input columns decide where the request is silent."""
+    if architecture["type"] != "mlp":
         return
-    # An edge for every 50 rows: 48 bins hid the effect of a column of 194 villages in 18,000 rows (a 5 % larger RMSE
-    # than with 128). Many columns get fewer, so that a batch stays small.
-    bins = min(rows // 50, 128, 8192 // max(columns, 1))
-    architecture["number_embeddings"]["bins"] = max(16, bins)
+    if architecture["dropout"] is None:
+        # Cross-validated: 0.3 gives adult 0.6 points over 0.1, and three smaller tables of classes nothing clear; of
+        # four tables of values it makes one 5 % worse.
+        architecture["dropout"] = 0.1 if task == "regression" else 0.3
+    if architecture["number_embeddings"]["bins"] is None:
+        # An edge for every 50 rows: 48 bins hid the effect of a column of 194 villages in 18,000 rows (a 5 % larger
+        # RMSE than with 128). Many columns get fewer, so that a batch stays small.
+        bins = min(rows // 50, 128, 8192 // max(columns, 1))
+        architecture["number_embeddings"]["bins"] = max(16, bins)
 
 
 def training_defaults(architecture: dict[str, Any], task: str, rows: int) -> dict[str, Any]:

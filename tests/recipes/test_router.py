@@ -40,8 +40,9 @@ def test_a_recipe_tells_its_fields_with_defaults_and_ranges(name: str, get: Any)
     recipe = answer.json()
     assert {"description", "reads", "predicts", "architectures", "abilities"} <= recipe.keys()
     mlp = recipe["params"]["$defs"]["Mlp"]["properties"]
-    assert mlp["dropout"]["minimum"] == 0
-    assert mlp["dropout"]["exclusiveMaximum"] == 1
+    number = next(choice for choice in mlp["dropout"]["anyOf"] if choice["type"] == "number")
+    assert number["minimum"] == 0
+    assert number["exclusiveMaximum"] == 1
     assert "default" in mlp["num_layers"]
     assert recipe["training"]["properties"]["max_seconds"]["description"].endswith("seconds.")
     assert {"input", "exclude", "target", "weight", "group", "time", "id"} == recipe["columns"]["properties"].keys()
