@@ -68,9 +68,11 @@ def read_splits(resolved: Resolved, data: Mapping[str, RowSource]) -> Draft:
             draft.tables[name] = cut[name]
     for name, table in draft.tables.items():
         if not len(table) and (name == TRAIN or shares.get(name, 1.0) > 0):
+            has = f"{draft.counts['rows']} rows, {len(base)} of them usable"
+            if options["split"]["method"] == "group":
+                has += f", in {len(np.unique(_codes(base.columns[roles['group']])))} groups"
             raise Unprocessable(
-                f"{draft.counts['rows']} rows, {len(base)} of them usable, are too few: split '{name}' would be empty.",
-                param="preprocessing.split",
+                f"preprocessing.split: {has}, are too few: split '{name}' would be empty.", param="preprocessing.split"
             )
     return draft
 

@@ -251,3 +251,9 @@ def test_too_few_rows_for_the_splits_are_an_error() -> None:
     with pytest.raises(Unprocessable, match="too few") as caught:
         prepare(resolved_for(["x"], "y"), {"all": dataset(slice(0, 2))})
     assert caught.value.param == "preprocessing.split"
+
+
+def test_too_few_groups_for_the_splits_are_counted() -> None:
+    data = {"all": dataset(g=("integer", [row % 2 for row in range(N)]))}
+    with pytest.raises(Unprocessable, match="in 2 groups, are too few: split 'test'"):
+        prepare(resolved_for(["x"], "y", split={"method": "group"}, columns={"group": "g"}), data)
