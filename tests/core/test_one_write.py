@@ -26,6 +26,15 @@ class Recorder:
     def is_closing(self) -> bool:
         return False
 
+    def pause_reading(self) -> None:
+        self.calls.append("pause")
+
+    def resume_reading(self) -> None:
+        self.calls.append("resume")
+
+    def get_extra_info(self, name: str) -> str:
+        return name
+
 
 def gather() -> tuple[Recorder, GatheringTransport, list[Callable[[], None]]]:
     below, soon = Recorder(), []
@@ -71,6 +80,7 @@ def test_nothing_is_lost_at_the_end() -> None:
     transport.close()
     assert below.calls == [b"head", "close"]
     assert transport.is_closing() is False
+    assert transport.get_extra_info("peername") == "peername"
 
 
 def test_large_bodies_are_not_copied() -> None:
