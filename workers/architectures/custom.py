@@ -70,7 +70,6 @@ class PiecewiseLinearEmbedding(keras.layers.Layer):
         return ops.clip((ops.expand_dims(numbers_BF, -1) - starts_FT) * rates_FT, 0.0, 1.0)
 
     def call(self, numbers_BF: Any) -> Any:
-        """Embed."""
         bent_BFU = ops.einsum("bft,ftu->bfu", self.encode(numbers_BF), self.kernel_FTU)
         return ops.expand_dims(self._positions(numbers_BF), -1) * self.slope_FU + bent_BFU + self.bias_FU
 
@@ -86,11 +85,9 @@ class PiecewiseLinearEmbedding(keras.layers.Layer):
         return (ops.minimum(ops.maximum(numbers_BF, least), most) - centers) * rates
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, F, U)."""
         return (*input_shape, self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """The edges are data of the training split, kept with the model."""
         return {**super().get_config(), "edges": self.edges, "units": self.units}
 
 
@@ -108,7 +105,6 @@ class PeriodicEncoding(keras.layers.Layer):
         self.sigma = sigma
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """One set of frequencies for each column."""
         self.coefficients_FD = self.add_weight(
             shape=(input_shape[-1], self.frequencies),
             initializer=keras.initializers.RandomNormal(stddev=self.sigma),
@@ -117,16 +113,13 @@ class PeriodicEncoding(keras.layers.Layer):
         self.built = True
 
     def call(self, numbers_BF: Any) -> Any:
-        """Encode."""
         angles_BFD = 6.283185307179586 * self.coefficients_FD * ops.expand_dims(numbers_BF, -1)
         return ops.concatenate([ops.sin(angles_BFD), ops.cos(angles_BFD)], axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, F, 2 · frequencies)."""
         return (*input_shape, 2 * self.frequencies)
 
     def get_config(self) -> dict[str, Any]:
-        """How many frequencies, how spread."""
         return {**super().get_config(), "frequencies": self.frequencies, "sigma": self.sigma}
 
 
@@ -150,15 +143,12 @@ class ColumnwiseDense(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs_BFT: Any) -> Any:
-        """Apply each column's own layer."""
         return ops.einsum("bft,ftu->bfu", inputs_BFT, self.kernel_FTU) + self.bias_FU
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, F, U)."""
         return (*input_shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """The width."""
         return {**super().get_config(), "units": self.units}
 
 
@@ -174,16 +164,13 @@ class ColumnOffsets(keras.layers.Layer):
         self.cardinalities = list(cardinalities)
 
     def call(self, categories_BC: Any) -> Any:
-        """Add to each column the number of ids before it."""
         offsets = [sum(self.cardinalities[:column]) for column in range(len(self.cardinalities))]
         return ops.cast(categories_BC, "int32") + ops.convert_to_tensor(offsets, "int32")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, C)."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The sizes of the vocabularies."""
         return {**super().get_config(), "cardinalities": self.cardinalities}
 
 
@@ -203,11 +190,9 @@ class OneHotColumns(keras.layers.Layer):
         return ops.cast(ops.equal(spread, ops.convert_to_tensor(code, "int32")), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, sum of cardinalities)."""
         return (input_shape[0], sum(self.cardinalities))
 
     def get_config(self) -> dict[str, Any]:
-        """The sizes of the vocabularies."""
         return {**super().get_config(), "cardinalities": self.cardinalities}
 
 
@@ -220,11 +205,9 @@ class RandomSigns(keras.initializers.Initializer):
         self._uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed=seed)
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw the signs."""
         return ops.where(self._uniform(shape, dtype=dtype) < 0.0, -1.0, 1.0)
 
     def get_config(self) -> dict[str, Any]:
-        """The seed."""
         return {"seed": self.seed}
 
 
@@ -246,7 +229,6 @@ class EnsembleDense(keras.layers.Layer):
         self.members = members
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """One kernel for all, and for each member its scales and its bias."""
         width, first = int(input_shape[-1] or 0), len(input_shape) == 2
         bound = width**-0.5
         self.kernel_DU = self.add_weight(shape=(width, self.units), initializer="he_uniform", name="kernel")
@@ -262,7 +244,6 @@ class EnsembleDense(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        """Multiply, one product over all rows and members, and scale."""
         if len(inputs.shape) == 2:
             product = ops.expand_dims(ops.matmul(inputs, self.kernel_DU), 1)
         else:
@@ -272,11 +253,9 @@ class EnsembleDense(keras.layers.Layer):
         return product * self.outer_KU + self.bias_KU
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, K, U)."""
         return (input_shape[0], self.members, self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """Units and members."""
         return {**super().get_config(), "units": self.units, "members": self.members}
 
 
@@ -289,7 +268,6 @@ class MemberDense(keras.layers.Layer):
         self.units = units
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """A (D, U) kernel and a bias for each member."""
         members, width = int(input_shape[-2] or 0), int(input_shape[-1] or 0)
         initial = keras.initializers.RandomUniform(-(width**-0.5), width**-0.5)
         self.kernel_KDU = self.add_weight(shape=(members, width, self.units), initializer=initial, name="kernel")
@@ -297,15 +275,12 @@ class MemberDense(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs_BKD: Any) -> Any:
-        """Apply each member's own layer."""
         return ops.einsum("bkd,kdu->bku", inputs_BKD, self.kernel_KDU) + self.bias_KU
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, K, U)."""
         return (*input_shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """The width."""
         return {**super().get_config(), "units": self.units}
 
 
@@ -314,9 +289,7 @@ class BothClasses(keras.layers.Layer):
     """The chance of the second of two classes, as a row of two: (B, 1) → (B, 2)."""
 
     def call(self, chance_B1: Any) -> Any:
-        """[1 − p, p]."""
         return ops.concatenate([1.0 - chance_B1, chance_B1], axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, 2)."""
         return (input_shape[0], 2)
