@@ -1,4 +1,4 @@
-"""The defaults, untouched: what `make figures` measures over all tables and cuts, guarded on one cut of a small table."""
+"""The defaults, untouched: what `make figures` measures over all tables and cuts, guarded on cuts of small tables."""
 
 from pathlib import Path
 
