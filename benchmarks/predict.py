@@ -34,6 +34,7 @@ from tests.inference.bundles import array_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 PATH = "/v1/models/dense/predict"
+END = b'"model":{"name":"dense","version":1}}'
 BODY = b'{"instances":[[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0]]}'
 CONNECTIONS = 32
 SERVERS = ("bare", "bare-tuned", "route", "trainyard")
@@ -90,10 +91,10 @@ def measure_throughput(request: bytes, rounds: int, seconds: float) -> None:
             for _ in range(rounds):
                 for name, server in servers.items():
                     before = server.cpu_seconds()
-                    load = closed_loop(server.port, request, CONNECTIONS, seconds)
+                    load = closed_loop(server.port, request, CONNECTIONS, seconds, END)
                     cpu[name].append((server.cpu_seconds() - before) / len(load.seconds) * 1e6)
                     loads[name].append(load)
-            alone = {name: closed_loop(server.port, request, 1, seconds) for name, server in servers.items()}
+            alone = {name: closed_loop(server.port, request, 1, seconds, END) for name, server in servers.items()}
         finally:
             for server in servers.values():
                 server.stop()
@@ -166,7 +167,7 @@ class _Server:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                closed_loop(self.port, request, CONNECTIONS, 0.5)
+                closed_loop(self.port, request, CONNECTIONS, 0.5, END)
             except OSError:
                 time.sleep(0.1)
             else:

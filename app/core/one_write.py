@@ -1,8 +1,11 @@
-"""uvicorn's HTTP protocol with one system call an answer instead of two.
+"""uvicorn's HTTP protocol with one system call an answer instead of two, and one timer a connection.
 
 uvicorn writes an answer's head and its body one after the other, and uvloop hands each to the kernel at once:
 two system calls and two packets, a sixth of what a small answer costs (5 of 27 µs, measured). Here the first
 write of a turn of the event loop waits for the next one, at most until the turn ends.
+
+uvicorn also starts a keep-alive timer after every answer and cancels it at the next request (1 µs). Here a
+connection has one timer, which looks how long the connection has been idle when it ends.
 """
 
 import asyncio
@@ -82,9 +85,39 @@ _turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = weakref.Wea
 class OneWriteProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=…)`."""
 
+    _idle_timer: asyncio.TimerHandle | None = None
+    _idle_since = 0.0
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take over a connection."""
         turn = _turns.get(self.loop)
         if turn is None:
             turn = _turns[self.loop] = Turn(self.loop.call_soon)
         super().connection_made(cast("asyncio.Transport", GatheringTransport(transport, turn)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of a connection."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Note since when the connection has been idle, unless a further request waits on it."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_whether_idle)
+
+    def _look_whether_idle(self) -> None:
+        self._idle_timer = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            return  # busy: its answer starts the timer again
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._look_whether_idle)
+        else:
+            self.timeout_keep_alive_handler()

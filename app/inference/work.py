@@ -28,19 +28,13 @@ class Work:
     `arrived` and `deadline` are `time.perf_counter()` seconds.
     """
 
-    __slots__ = (
-        "arrived",
-        "body",
-        "deadline",
-        "error",
-        "form",
-        "future",
-        "inference_ms",
-        "is_left",
-        "queue_ms",
-        "rows",
-        "size",
-    )
+    body: bytes | None = None
+    error: TrainyardError | None = None
+    future: asyncio.Future[None] | None = None
+    is_left = False
+    """Nobody waits for the answer any more: the client hung up, or the deadline has passed."""
+    queue_ms = 0.0
+    inference_ms = 0.0
 
     def __init__(self, rows: Rows, size: int, form: Form, arrived: float = 0.0, deadline: float = 0.0) -> None:
         self.rows = rows
@@ -48,13 +42,6 @@ class Work:
         self.form = form
         self.arrived = arrived
         self.deadline = deadline
-        self.body: bytes | None = None
-        self.error: TrainyardError | None = None
-        self.future: asyncio.Future[None] | None = None
-        self.is_left = False
-        """Nobody waits for the answer any more: the client hung up, or the deadline has passed."""
-        self.queue_ms = 0.0
-        self.inference_ms = 0.0
 
     @property
     def is_done(self) -> bool:

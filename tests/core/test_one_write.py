@@ -95,10 +95,18 @@ def test_large_bodies_are_not_copied() -> None:
 def serve(
     app: Callable[..., Awaitable[None]],
     talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    keep_alive_seconds: int = 5,
 ) -> None:
     async def body() -> None:
         listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(app, http=OneWriteProtocol, log_config=None, access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            app,
+            http=OneWriteProtocol,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=keep_alive_seconds,
+        )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         reader, writer = await asyncio.open_connection(*listener.getsockname())
@@ -174,3 +182,31 @@ def test_a_stream_is_not_held_back() -> None:
         await reader.readuntil(b"0\r\n\r\n")
 
     serve(stream, talk)
+
+
+def test_an_idle_connection_is_closed_and_a_used_one_kept() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while loop.time() - started < 1.5:  # longer than it may be idle
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na")
+            await reader.readuntil(b"\r\n\r\na")
+            await asyncio.sleep(0.1)
+        last = loop.time()
+        assert await reader.read() == b""
+        assert loop.time() - last >= 0.5
+
+    serve(echo, talk, keep_alive_seconds=1)
+
+
+def test_a_long_answer_is_not_idle() -> None:
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(1.3 if scope["path"] == "/slow" else 0.0)
+        await echo(scope, receive, send)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for path in (b"/", b"/slow", b"/"):
+            writer.write(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na" % path)
+            await reader.readuntil(b"\r\n\r\na")
+
+    serve(slow, talk, keep_alive_seconds=1)
