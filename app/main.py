@@ -32,6 +32,8 @@ from app.storage.blobs import BlobStore, open_blobs
 from app.system.gauges import Gauges
 from app.system.health import Health
 from app.system.router import router as system_router
+from app.webhooks.router import router as webhooks_router
+from app.webhooks.service import WebhookService
 
 DESCRIPTION = "Trains, fine-tunes and serves Keras models over HTTP."
 
@@ -50,6 +52,7 @@ class Services:
     health: Health
     gauges: Gauges
     bell: Bell
+    webhooks: WebhookService
 
 
 def build_services(settings: Settings) -> Services:
@@ -73,6 +76,7 @@ def build_services(settings: Settings) -> Services:
         health=Health(settings, database, blobs, bell.ping),
         gauges=Gauges(database, settings),
         bell=bell,
+        webhooks=WebhookService(database, settings),
     )
 
 
@@ -123,7 +127,10 @@ def build_api(services: Services) -> FastAPI:
     )
     app.state.services = services
     install_handlers(app)
-    for router in (system_router, datasets_router, recipes_router, jobs_router, models_router, compat_router):
+    routers = (
+        system_router, datasets_router, recipes_router, jobs_router, models_router, webhooks_router, compat_router,
+    )  # fmt: skip
+    for router in routers:
         app.include_router(router)
     _complete_openapi(app)
     return app

@@ -1,7 +1,8 @@
 """A worker: `python -m workers.launcher`. Parent of Celery; never runs a job itself.
 
     launcher ── Celery ── pool child (slot: supervises) ── spawner ── trainer
-       │ every heartbeat_seconds: its row in `workers`; every sweep_seconds: the sweep
+       │ every heartbeat_seconds: its row in `workers`; every sweep_seconds: the sweep;
+       │ every webhook_seconds: webhooks that are due
        └ on SIGTERM or SIGINT: drain, then stop Celery; gone within 30 s
 
 Celery tells a running task nothing when it is asked to stop (measured: RELIABILITY.md (d)), so the drain starts
@@ -29,6 +30,7 @@ from app.jobs.queue import Bell
 from app.jobs.sweep import sweep_once
 from app.storage.blobs import open_blobs
 from app.system.repository import record_worker, remove_worker
+from app.webhooks.delivery import Courier
 from workers.attempt import remove_orphans
 from workers.devices import list_devices
 from workers.rundir import VARIABLE, RunDir
@@ -50,12 +52,13 @@ class Launcher:
         self._settings = settings
         self._name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
         self._run_dir = RunDir.make(settings.work_dir, self._name)
-        self._database = Database(settings.database, pool_size=2)
+        self._database = Database(settings.database, pool_size=3)
         self._blobs = open_blobs(settings.storage)
         self._bell = Bell(settings.broker)
         self._devices = list_devices()
         self._signals = 0
         self._stopping = threading.Event()
+        self._courier = Courier(self._database, self._settings, stopping=self._stopping)
         self._complete_at = time.monotonic()
         environment = {**os.environ, VARIABLE: str(self._run_dir.path), "TRAINYARD_WORKER_NAME": self._name}
         self._celery = KeptChild("celery", [sys.executable, "-m", pool], environment=environment)
@@ -68,6 +71,7 @@ class Launcher:
         threads = [
             self._repeat("presence", self._settings.heartbeat_seconds, self._show_presence),
             self._repeat("sweep", self._settings.sweep_seconds, self._sweep),
+            self._repeat("webhooks", self._settings.webhook_seconds, self._courier.deliver_due),
         ]
         self._celery.start()
         log.info("worker started", extra={"worker": self._name, "slots": self._settings.worker_slots})

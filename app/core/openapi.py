@@ -55,7 +55,7 @@ def _add_errors(path: str, method: str, operation: dict[str, Any]) -> None:
         del found["401"]
     if "{" in path or (path == "/v1/jobs" and method == "post"):
         found |= _WITH_ID
-    if method in ("post", "put", "delete"):
+    if method in ("post", "put", "patch", "delete"):
         found |= _WITH_BODY
     responses = operation.setdefault("responses", {})
     for status, description in found.items():

@@ -5,6 +5,9 @@ from pathlib import Path
 from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# `host`, `host:port`, `[fd00::5]:port`
+_HOST = r" *([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})? *"
+
 
 class Settings(BaseSettings):
     """Settings of one deployment. Each field is the variable `TRAINYARD_` + its name in capitals."""
@@ -73,9 +76,21 @@ class Settings(BaseSettings):
     predict_timeout_seconds: PositiveFloat = Field(30.0, description="Longest time a prediction may take, seconds.")
     model_cache_bytes: PositiveInt = Field(2 * 2**30, description="Bytes of models an API process keeps loaded.")
 
+    webhook_allow: str | None = Field(
+        None,
+        pattern=rf"^{_HOST}(,{_HOST})*$",
+        description="Hosts, `host` or `host:port`, comma between, that webhooks may reach though they are not public, "
+        "also by plain http; `loopback`: this machine.",
+    )
+    webhook_seconds: PositiveFloat = Field(2.0, description="Seconds between two looks for webhooks to send.")
+    webhook_disable_days: PositiveFloat = Field(
+        5.0, description="Days without one delivery that succeeds after which a webhook is disabled."
+    )
+
     retain_jobs_days: PositiveFloat = Field(90.0, description="Days an ended job is kept.")
     retain_checkpoints_days: PositiveFloat = Field(7.0, description="Days the checkpoints of an ended job are kept.")
     retain_logs_days: PositiveFloat = Field(30.0, description="Days the logs of an ended job are kept.")
+    retain_deliveries_days: PositiveFloat = Field(30.0, description="Days a webhook's deliveries are kept.")
 
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 

@@ -19,9 +19,13 @@ from app.db.engine import Database
 from app.idempotency import repository
 
 # Path → prefix of the id that it creates.
-_CREATING = ((re.compile(r"/v1/datasets"), "ds"), (re.compile(r"/v1/jobs(/[a-z0-9_]+/retry)?"), "job"))
+_CREATING = (
+    (re.compile(r"/v1/datasets"), "ds"),
+    (re.compile(r"/v1/jobs(/[a-z0-9_]+/retry)?"), "job"),
+    (re.compile(r"/v1/webhooks"), "wh"),
+)
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
-_COLLECTION = {"ds": "datasets", "job": "jobs"}
+_COLLECTION = {"ds": "datasets", "job": "jobs", "wh": "webhooks"}
 _ABANDONED_SECONDS = 60.0  # no creating request but a large upload takes longer; uploads hold no row but their own
 _MAX_BODY_BYTES = 1 << 20
 

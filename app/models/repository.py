@@ -6,11 +6,13 @@ from typing import Any
 from sqlalchemy import delete, exists, insert, literal, select, tuple_
 from sqlalchemy.orm import Session
 
+from app.core.clock import to_rfc3339
 from app.core.json import dump_json, parse_json
 from app.db.engine import db_now
 from app.db.paging import fetch_page
 from app.db.tables import Counter, Model, ModelAlias, ModelVersion
 from app.db.upsert import insert_for
+from app.webhooks.repository import outbox as webhooks
 
 CATALOGUE = "catalogue"
 
@@ -55,7 +57,20 @@ def publish_version(session: Session, project: str, name: str, job_id: str | Non
         )
     )
     raise_counter(session, CATALOGUE)
+    webhooks.announce(session, project, "model.published", lambda: _news(session, project, name, version))
     return version
+
+
+def _news(session: Session, project: str, name: str, version: int) -> dict[str, Any]:
+    row = session.execute(
+        select(
+            ModelVersion.name, ModelVersion.version, ModelVersion.recipe, ModelVersion.job_id.label("job"),
+            ModelVersion.dataset_id.label("dataset"), ModelVersion.base, ModelVersion.metrics, ModelVersion.parameters,
+            ModelVersion.bytes, ModelVersion.sha256, ModelVersion.runtime, ModelVersion.created_at,
+        ).where(ModelVersion.project == project, ModelVersion.name == name, ModelVersion.version == version)
+    ).one()  # fmt: skip
+    facts = dict(row._mapping)
+    return {"model": {**facts, "ref": f"{name}@{version}", "created_at": to_rfc3339(row.created_at)}}
 
 
 def _training_set(dataset: str | dict[str, str] | None) -> str | None:

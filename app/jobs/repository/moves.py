@@ -10,6 +10,8 @@ from app.core.json import dump_json, parse_json
 from app.db.engine import db_now
 from app.db.tables import Job, JobEvent
 from app.jobs.states import EDGES, FINAL, State
+from app.jobs.views import job_view
+from app.webhooks.repository import outbox as webhooks
 
 # An update here never relies on objects that the session holds; see `lock`.
 UNSYNCED: dict[str, Any] = {"synchronize_session": False}
@@ -36,12 +38,21 @@ def lock(session: Session, job_id: str, *, state: State | None = None, attempt: 
 
 
 def write_event(session: Session, project: str, job_id: str, seq: int, kind: str, data: dict[str, Any]) -> None:
-    """Insert the event row that `seq` was drawn for."""
+    """Insert the event row that `seq` was drawn for, and what webhooks are told of it, under the event's id."""
+    event_id = new_id("evt")
     session.execute(
         insert(JobEvent).values(
-            id=new_id("evt"), project=project, job_id=job_id, seq=seq, type=kind, at=db_now(), data=storable(data)
+            id=event_id, project=project, job_id=job_id, seq=seq, type=kind, at=db_now(), data=storable(data)
         )
     )
+    webhooks.announce(session, project, f"job.{kind}", lambda: _news(session, job_id), message_id=event_id)
+
+
+def _news(session: Session, job_id: str) -> dict[str, Any]:
+    query = select(Job).where(Job.id == job_id).execution_options(populate_existing=True)
+    view = job_view(session.scalars(query).one(), None)
+    # What a receiver can ask for and need not be sent: the two may be far larger than all the rest.
+    return {"job": view.model_dump(mode="json", exclude={"request", "resolved"})}
 
 
 def move(
