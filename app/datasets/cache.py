@@ -1,5 +1,7 @@
 """Local copies of stored data sets: fetched once, shared by all processes of this host, bounded."""
 
+import hashlib
+import json
 import os
 import shutil
 import time
@@ -15,6 +17,10 @@ _DEFAULT_BYTES: Final = 20 * 2**30
 _IN_USE_SECONDS: Final = 3600.0
 
 
+class DatasetDamagedError(FileNotFoundError):
+    """A stored data set is not what was stored: a file is missing or has another hash."""
+
+
 class DatasetCache:
     """Folders of data sets under `work_dir`, by id and hash; least recently used out first.
 
@@ -27,7 +33,7 @@ class DatasetCache:
         self._max_bytes = max_bytes
 
     def folder(self, dataset_id: str, sha256: str) -> Path:
-        """Return a local folder with the stored data set; FileNotFoundError when there is none."""
+        """Return a local folder with the stored data set; FileNotFoundError when there is none, or it is damaged."""
         folder = self._root / f"{dataset_id}-{sha256[:16]}"
         if not (folder / SCHEMA_FILE).is_file():
             self._fetch(dataset_id, folder)
@@ -45,6 +51,7 @@ class DatasetCache:
         arriving.mkdir()
         try:
             _copy_tree(self._blobs, f"datasets/{dataset_id}", arriving)
+            _check_hashes(dataset_id, arriving)
             self._make_room(sum(path.stat().st_size for path in arriving.iterdir()))
             try:
                 arriving.rename(folder)
@@ -75,6 +82,19 @@ class DatasetCache:
                 return
             shutil.rmtree(folder, ignore_errors=True)
             total -= size
+
+
+def _check_hashes(dataset_id: str, folder: Path) -> None:
+    """Compare every file with the manifest, once a fetch: 0.6 s for a gigabyte."""
+    files = json.loads((folder / "manifest.json").read_bytes())["files"]
+    for name, facts in files.items():
+        try:
+            with (folder / name).open("rb") as source:
+                digest = hashlib.file_digest(source, "sha256").hexdigest()
+        except FileNotFoundError:
+            digest = "missing"
+        if digest != facts["sha256"]:
+            raise DatasetDamagedError(f"data set {dataset_id} is damaged: {name}")
 
 
 def _copy_tree(blobs: BlobStore, prefix: str, folder: Path) -> None:

@@ -22,6 +22,8 @@ _KEPT_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SYSTEMROO
 _STDERR_BYTES: Final = 4000
 _RESULT_BYTES: Final = 256 << 20
 
+_DISK_FULL: Final = ("No space left on device", "Disk quota exceeded", "File too large")  # ENOSPC, EDQUOT, EFBIG
+
 _children: "set[subprocess.Popen[bytes]]" = set()
 
 
@@ -106,7 +108,7 @@ def _ended(status: int | None, said: str, limits: Limits, work_dir: Path) -> Tra
     if status == OUT_OF_MEMORY or status == -signal.SIGKILL or "bad_alloc" in said or "MemoryError" in said:
         limit = f"ingest_memory_bytes = {limits.memory_bytes}"
         return TooLarge(f"Reading the file needs more memory than {limit}.", param="file")
-    if status == -signal.SIGXFSZ or shutil.disk_usage(work_dir).free < limits.min_free_bytes or "ENOSPC" in said:
+    if any(sign in said for sign in _DISK_FULL) or shutil.disk_usage(work_dir).free < limits.min_free_bytes:
         return StorageFull("The disk is nearly full; nothing was stored.")
     _log.error("the reader of an upload ended with status %s: %s", status, said)
     return refuse("The file cannot be read: its reader broke off. It may be damaged.", param="file")

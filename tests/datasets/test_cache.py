@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets.cache import DatasetCache
+from app.datasets.cache import DatasetCache, DatasetDamagedError
 from app.datasets.stored import StoredDataset
 from app.storage.blobs import BlobStore, LocalBlobs, put_tree
 from tests.datasets.conftest import TakeIn
@@ -101,3 +101,18 @@ def test_leftovers_of_a_killed_process_are_removed(blobs: BlobStore, tmp_path: P
     DatasetCache(blobs, tmp_path / "work").folder("ds_1", SHA)
     assert not left.exists()
     shutil.rmtree(tmp_path / "work")
+
+
+def test_damaged_tree_is_refused(blobs: BlobStore, tmp_path: Path) -> None:
+    inner = blobs if isinstance(blobs, LocalBlobs) else blobs._inner  # type: ignore[attr-defined]
+    path = inner.path("datasets/ds_1/rows.parquet")
+    content = bytearray(path.read_bytes())
+    content[20] ^= 1
+    path.write_bytes(content)
+    cache = DatasetCache(blobs, tmp_path / "work")
+    for _ in range(2):
+        with pytest.raises(DatasetDamagedError, match=r"ds_1 is damaged: rows\.parquet"):
+            cache.folder("ds_1", SHA)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        cache.folder("ds_1", SHA)

@@ -65,9 +65,10 @@ def test_child_that_crashes_is_a_422(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run(tmp_path, b"a\n1\n", file_name="t.csv")
 
 
-def test_file_size_limit_is_a_507(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill(*_: Any) -> int:
-        return -25  # SIGXFSZ
+def test_disk_that_fills_up_is_a_507(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(_order: bytes, _work_dir: Path, errors: Any, _limits: Limits) -> int:
+        errors.write(b"OSError: [Errno 28] No space left on device\n")
+        return 1
 
     monkeypatch.setattr(parent, "_run_child", fill)
     with pytest.raises(StorageFull):

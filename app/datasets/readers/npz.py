@@ -2,7 +2,6 @@
 
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,7 @@ from app.datasets.infer import UTC_MICROSECONDS
 from app.datasets.names import checked_names
 from app.datasets.options import MAX_COLUMNS
 from app.datasets.plan import check_types
-from app.datasets.readers.npz_archive import Entry, arrange, read_header, rows_of
+from app.datasets.readers.npz_archive import BROKEN_ARCHIVE, Entry, arrange, read_header, rows_of
 from app.datasets.readers.typed import drop_bad, plan_strings
 from app.datasets.spelling import MAX_SAFE_INTEGER
 from app.datasets.stored import ColumnInfo, ColumnType
@@ -79,7 +78,7 @@ class NpzTable:
                 if len(set(names)) != len(names):
                     raise refuse("The archive has two members of one name.", param="file")
                 return {name.removesuffix(".npy"): read_header(archive, name) for name in names}
-        except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError) as error:
+        except BROKEN_ARCHIVE as error:
             raise refuse("The file is no whole npz archive.", param="file") from error
 
     def _type(self, name: str) -> tuple[ColumnType, tuple[int, ...] | None, str | None]:
@@ -123,7 +122,7 @@ class NpzTable:
             with zipfile.ZipFile(self._path) as archive:
                 readers = [rows_of(archive, entry, step, self._source.limits.memory_bytes) for entry in entries]
                 yield from (list(values) for values in zip(*readers, strict=True))
-        except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError) as error:
+        except BROKEN_ARCHIVE as error:
             raise refuse("The npz archive is damaged.", param="file") from error
 
     def _convert(self, column: ColumnInfo, values: NDArray[Any], bad: dict[int, str]) -> Any:

@@ -5,7 +5,9 @@ Objects (pickles) are refused; no array is read before its header, its shape and
 
 import math
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +25,17 @@ _ZIPS: Final = "Zips of images or of texts come with a later release."
 _MAX_HEADER_BYTES: Final = 10_000
 _MAX_DIMENSIONS: Final = 8
 _MAX_ROW_BYTES: Final = 64 << 20
+# What `zipfile` raises for archives that are cut off, damaged, encrypted or lie about offsets.
+BROKEN_ARCHIVE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    ValueError,
+)
 _HEADER_READERS: Final[dict[tuple[int, int], Any]] = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,

@@ -92,7 +92,7 @@ class ParquetTable:
 
     def _open(self) -> Any:
         try:
-            return parquet.ParquetFile(self._path, memory_map=False, pre_buffer=False)
+            return parquet.ParquetFile(self._path, memory_map=False, pre_buffer=False, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise refuse("The file is no whole parquet file.", param="file") from error
 
