@@ -11,6 +11,9 @@ import uvicorn
 from app.core.one_write import GatheringTransport, OneWriteProtocol, Turn
 
 
+IDLE_SECONDS = 0.3
+
+
 class Recorder:
     """Stands for the transport below."""
 
@@ -95,7 +98,7 @@ def test_large_bodies_are_not_copied() -> None:
 def serve(
     app: Callable[..., Awaitable[None]],
     talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    keep_alive_seconds: int = 5,
+    keep_alive_seconds: float = 5.0,
 ) -> None:
     async def body() -> None:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -105,7 +108,7 @@ def serve(
             log_config=None,
             access_log=False,
             lifespan="off",
-            timeout_keep_alive=keep_alive_seconds,
+            timeout_keep_alive=keep_alive_seconds,  # type: ignore[arg-type]  # seconds, as asyncio counts them
         )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -188,20 +191,21 @@ def test_an_idle_connection_is_closed_and_a_used_one_kept() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        while loop.time() - started < 1.5:  # longer than it may be idle
+        while loop.time() - started < 3 * IDLE_SECONDS:
             writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na")
             await reader.readuntil(b"\r\n\r\na")
-            await asyncio.sleep(0.1)
         last = loop.time()
         assert await reader.read() == b""
-        assert loop.time() - last >= 0.5
+        assert loop.time() - last >= 0.5 * IDLE_SECONDS
 
-    serve(echo, talk, keep_alive_seconds=1)
+    serve(echo, talk, keep_alive_seconds=IDLE_SECONDS)
 
 
 def test_a_long_answer_is_not_idle() -> None:
     async def slow(scope: Any, receive: Any, send: Any) -> None:
-        await asyncio.sleep(1.3 if scope["path"] == "/slow" else 0.0)
+        go = asyncio.Event()
+        asyncio.get_running_loop().call_later(3 * IDLE_SECONDS if scope["path"] == "/slow" else 0.0, go.set)
+        await go.wait()
         await echo(scope, receive, send)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -209,4 +213,4 @@ def test_a_long_answer_is_not_idle() -> None:
             writer.write(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na" % path)
             await reader.readuntil(b"\r\n\r\na")
 
-    serve(slow, talk, keep_alive_seconds=1)
+    serve(slow, talk, keep_alive_seconds=IDLE_SECONDS)
