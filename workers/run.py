@@ -167,8 +167,8 @@ class Run:
         def work(session: Any) -> Any:
             match outcome.edge:
                 case "fail":
-                    error = outcome.error or {}
-                    return jobs.fail(session, job_id, attempt, error=error, trained_seconds=seconds, end=end)
+                    error, fit = outcome.error or {}, (self.recorder.final or {}).get("fit")
+                    return jobs.fail(session, job_id, attempt, error=error, fit=fit, trained_seconds=seconds, end=end)
                 case "cancelled":
                     return jobs.cancelled(session, job_id, attempt, trained_seconds=seconds, end=end)
                 case "paused":

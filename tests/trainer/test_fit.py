@@ -100,6 +100,7 @@ def test_a_diverging_loss_is_a_typed_failure(tmp_path: Path) -> None:
     assert failed["error"]["code"] == "training_diverged"
     assert failed["error"]["detail"]["epoch"] >= 1
     assert "learning rate" in failed["error"]["message"]
+    assert failed["fit"]["verdict"] == "diverged"
 
 
 def test_the_time_budget_counts_earlier_attempts(tmp_path: Path) -> None:

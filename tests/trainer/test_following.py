@@ -100,6 +100,9 @@ def test_without_validation_nothing_is_known_and_infinity_is_divergence() -> Non
     assert judge(curves([0.5, 0.4], []))["verdict"] == "unknown"
     found = judge(curves([float("inf")] * 2, [0.5, 0.6]))
     assert (found["verdict"], found["gap"]) == ("diverged", None)
+    away = judge(curves([0.9, 0.8, 1.5, 4.0, 9.0], [0.9, 0.8, 1.6, 4.0, 9.0]))
+    assert away["verdict"] == "diverged"
+    assert "9, far above 0.8" in away["reason"]
 
 
 def test_the_order_of_rows_is_a_function_of_seed_and_epoch() -> None:
@@ -207,7 +210,7 @@ def test_lines_that_come_in_pieces_are_put_together() -> None:
 
 
 def test_failures_say_what_to_do_and_a_full_disk_is_known() -> None:
-    failure = diverged(3, 120, "training loss", 0.1)
+    failure = diverged(3, 120, "training loss", 0.1, 2)
     assert isinstance(failure, TrainingFailed)
     assert failure.to_json()["detail"] == {"epoch": 3, "step": 120, "learning_rate": 0.1}
     assert storage_full(OSError(28, "No space left on device"))

@@ -4,16 +4,26 @@ import errno
 from typing import Any
 
 from app.core.errors import TrainyardError
+from workers.trainer.verdict import diverged_fit
 
 
 class TrainingFailed(Exception):
     """A failure with a code of API.md §4.
 
-    `retryable`: another attempt at the very same job could succeed.
+    `retryable`: another attempt at the very same job could succeed. `fit`: the verdict, where training got so far.
     """
 
-    def __init__(self, code: str, message: str, *, retryable: bool = False, detail: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        detail: dict[str, Any] | None = None,
+        fit: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
+        self.fit = fit
         self.code = code
         self.message = message
         self.retryable = retryable
@@ -24,7 +34,7 @@ class TrainingFailed(Exception):
         return {"code": self.code, "message": self.message, "retryable": self.retryable, "detail": self.detail}
 
 
-def diverged(epoch: int, step: int, what: str, learning_rate: float) -> TrainingFailed:
+def diverged(epoch: int, step: int, what: str, learning_rate: float, best_epoch: int) -> TrainingFailed:
     """The loss left the finite numbers."""
     return TrainingFailed(
         "training_diverged",
@@ -32,6 +42,7 @@ def diverged(epoch: int, step: int, what: str, learning_rate: float) -> Training
         f"Try a learning rate below {learning_rate:.3g} (a tenth of it, say), gradient clipping "
         "(optimizer.global_clipnorm: 1.0) or a schedule with warm-up, and look for extreme values in the data.",
         detail={"epoch": epoch, "step": step, "learning_rate": learning_rate},
+        fit=diverged_fit(epoch, best_epoch),
     )
 
 

@@ -119,7 +119,7 @@ class Fit:
         self._pacer.took(count, time.perf_counter() - started)
         position.step += count
         if not np.isfinite(position.sums[0]):
-            raise diverged(position.epoch + 1, self.step, "training loss", self._rate())
+            raise diverged(position.epoch + 1, self.step, "training loss", self._rate(), self.stopper.best_epoch)
         self._report_progress(urgent=self._pacer.steps_per_second == 0.0)
 
     def _feed(self, position: Position, count: int) -> tuple[Any, Any, Any, int]:
@@ -169,7 +169,7 @@ class Fit:
         validation = tools.figures.of_rows(tools.problem.validation) if tools.problem.validation is not None else {}
         values = train | {f"val_{name}": value for name, value in validation.items()}
         if "val_loss" in values and not np.isfinite(values["val_loss"]):
-            raise diverged(epoch, self.step, "validation loss", self._rate())
+            raise diverged(epoch, self.step, "validation loss", self._rate(), self.stopper.best_epoch)
         if self.stopper.monitor not in values:
             names = ", ".join(values)
             raise TrainingFailed(

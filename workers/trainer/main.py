@@ -53,7 +53,7 @@ def _run(order: Order, reports: Reports, control: Control) -> None:
 def _fail(reports: Reports, failure: TrainingFailed) -> None:
     # Called while the exception is handled: the log gets the whole story, the report what is safe to show.
     traceback.print_exc(file=sys.stderr)
-    reports.send("failed", error=failure.to_json())
+    reports.send("failed", error=failure.to_json(), fit=failure.fit)
 
 
 def _unforeseen(error: BaseException) -> TrainingFailed:

@@ -15,6 +15,9 @@ OVERFIT_RISE = 0.25
 UNDERFIT_LEARNED = 0.1
 # Validation still falling by more than this share over the last fifth of the epochs: stopped too early.
 STILL_FALLING = 0.02
+# Training loss this many times that of guessing, and of its own best, has run away, if not to infinity yet.
+DIVERGED_RISE = 2.0
+SLOWER = "Lower the learning rate, or clip gradients (optimizer.global_clipnorm: 1.0)."
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def diverged_fit(epoch: int, best_epoch: int) -> dict[str, Any]:
     return {
         "verdict": "diverged",
         "reason": f"The loss was no longer a finite number in epoch {epoch}.",
-        "advice": "Lower the learning rate, or clip gradients (optimizer.global_clipnorm: 1.0).",
+        "advice": SLOWER,
         "gap": None,
         "best_epoch": best_epoch,
     }
@@ -63,7 +66,14 @@ def _judge(curves: Curves) -> tuple[Verdict, str, str]:
         return (
             "diverged",
             f"The losses at the best epoch are not finite (training {train:.4g}, validation {validation:.4g}).",
-            "Lower the learning rate, or clip gradients (optimizer.global_clipnorm: 1.0).",
+            SLOWER,
+        )
+    if guess is not None and curves.train_curve[-1] > DIVERGED_RISE * max(guess, min(curves.train_curve)):
+        return (
+            "diverged",
+            f"Training loss ended at {curves.train_curve[-1]:.4g}, far above {min(curves.train_curve):.4g}, its best, "
+            f"and above {guess:.4g}, that of always guessing the average.",
+            SLOWER,
         )
     scale = max(guess - validation, guess * UNDERFIT_LEARNED, 1e-6) if guess else max(abs(validation), 1e-6)
     figures = f"At epoch {curves.best_epoch} the loss is {train:.4g} in training and {validation:.4g} in validation"

@@ -86,12 +86,18 @@ def fail(
     attempt: int,
     *,
     error: dict[str, Any],
+    fit: dict[str, Any] | None = None,
     charge: bool = False,
     trained_seconds: float | None = None,
     end: AttemptEnd | None = None,
 ) -> bool:
-    """End a running job as failed with a typed error (API.md §4); `charge` counts a failure too."""
+    """End a running job as failed with a typed error (API.md §4); `charge` counts a failure too.
+
+    `fit`: the verdict on a training that ran away.
+    """
     values: dict[str, Any] = {"error": storable(error)}
+    if fit is not None:
+        values["fit"] = storable(fit)
     if charge:
         values["failures"] = Job.failures + 1
     if trained_seconds is not None:
