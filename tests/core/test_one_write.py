@@ -10,7 +10,6 @@ import uvicorn
 
 from app.core.one_write import GatheringTransport, OneWriteProtocol, Turn
 
-
 IDLE_SECONDS = 0.3
 
 
