@@ -3,10 +3,11 @@
 Two things wake it: a bell (a Celery task that names a job) and its own clock, which looks into the database
 every `poll_seconds`. Both come to the same thread, so bell and poll can never run two jobs in a slot, and a
 broker that is down, wiped or deaf delays a job by one poll and no more. After a job the slot takes the first
-of the queue at once, by priority; the bell of a job that was taken this way finds nothing to claim.
+of the queue at once. A bell too makes it take the first of the queue, by priority and age, and not the job
+that rang: bells come in the order of the submits, and an urgent job must not wait for those before it.
 
-A bell that comes while another job runs waits for that job's end: Celery then sees the slot as busy, and
-gives the next bells to other slots. The job it names does not wait: any idle slot finds it by polling.
+A bell that comes while a job runs waits until the slot is idle: Celery then sees the slot as busy, and
+gives the next bells to other slots. The job that rang does not wait: any idle slot finds it by polling.
 """
 
 import logging
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Ring:
-    job_id: str
     answered: threading.Event = field(default_factory=threading.Event)
 
 
@@ -66,8 +66,9 @@ class Slot:
         self._thread.start()
 
     def ring(self, job_id: str) -> None:
-        """Claim and run this job, if it still waits; return when it has ended."""
-        ring = _Ring(job_id)
+        """Run what waits, among it this job if no other slot took it; return when the slot is idle."""
+        log.debug("a bell", extra={"job": job_id})
+        ring = _Ring()
         self._rings.put(ring)
         ring.answered.wait()
 
@@ -82,30 +83,29 @@ class Slot:
 
     def _run(self) -> None:
         self._run_dir.mark(busy=False)
-        self._work(None)
+        self._work()
         while not self._stopping.is_set():
             try:
                 # Workers that were started together must not look all at the same time.
                 ring = self._rings.get(timeout=self._settings.poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311
             except queue.Empty:
                 ring = None
+            self._work()
             if ring is not None:
-                self._work(ring.job_id, only_this=True)
                 ring.answered.set()
-            self._work(None)
 
-    def _work(self, job_id: str | None, *, only_this: bool = False) -> None:
-        """Run the named job, or everything that waits, until there is nothing to claim or the worker drains."""
+    def _work(self) -> None:
+        """Run everything that waits, until there is nothing to claim or the worker drains."""
         while not self._stopping.is_set():
             self._supervisor.warm()
             self._run_dir.mark(busy=True)
             try:
-                job = None if self._run_dir.is_draining() else self._claim(job_id)
+                job = None if self._run_dir.is_draining() else self._claim()
                 if job is not None:
                     self._supervise(job)
             finally:
                 self._run_dir.mark(busy=False)
-            if job is None or only_this:
+            if job is None:
                 return
 
     def _supervise(self, job: jobs.ClaimedJob) -> None:
@@ -115,10 +115,10 @@ class Slot:
         finally:
             log_context.reset(token)
 
-    def _claim(self, job_id: str | None) -> jobs.ClaimedJob | None:
+    def _claim(self) -> jobs.ClaimedJob | None:
         try:
             with self._database.transaction() as session:
-                return jobs.claim(session, self._worker, self._settings.lease_seconds, job_id, pid=os.getpid())
+                return jobs.claim(session, self._worker, self._settings.lease_seconds, pid=os.getpid())
         except DatabaseUnavailable:
             log.warning("the database does not answer; looking again later")
             return None
