@@ -85,7 +85,7 @@ class DatasetCache:
 
 
 def _check_hashes(dataset_id: str, folder: Path) -> None:
-    """Compare every file with the manifest, once a fetch: 0.6 s for a gigabyte."""
+    """Compare every file with the manifest, once a fetch: half a second for a gigabyte."""
     files = json.loads((folder / "manifest.json").read_bytes())["files"]
     for name, facts in files.items():
         try:

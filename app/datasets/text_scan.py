@@ -106,15 +106,12 @@ def scan_text(upload: Path, work_dir: Path, encoding: str | None, max_bytes: int
 
 def _check(source: BoundedReader, chunk: bytes, codec: str, sink: IO[bytes] | None) -> int:
     """Decode everything, write it as UTF-8 to `sink` where given, and return the bytes of UTF-8."""
-    decoder = codecs.getincrementaldecoder(codec)(errors="strict")
+    decode = codecs.getincrementaldecoder(codec)(errors="strict").decode
     is_bytewise = codec in _UTF8
     lines, size, column = 1, 0, 0
     while True:
-        text = ""
         try:
-            # Most files are ASCII for long stretches: ten times as fast to see as to decode.
-            if not (is_bytewise and chunk and chunk.isascii() and decoder.getstate()[0] == b""):
-                text = decoder.decode(chunk, final=not chunk)
+            text = decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             # A multi-byte decoder hands back what it had kept of the chunk before, too.
             kept = len(error.object) - len(chunk)
