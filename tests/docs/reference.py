@@ -3,16 +3,19 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
 from app.core.settings import Settings
+from app.jobs.states import EDGES, FINAL, STATES
 from tests.docs.markdown import ROOT
 
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 _BEGIN, _END = "<!-- settings: made from app/core/settings.py -->", "<!-- end -->"
+
+JOBS = ROOT / "docs" / "jobs.md"
+_STATES_BEGIN = "<!-- states: made from app/jobs/states.py -->"
 
 
 def settings_table() -> str:
@@ -94,9 +97,24 @@ def _is_text(node: ast.expr | None, text: str) -> bool:
     return isinstance(node, ast.Constant) and node.value == text
 
 
-def main(path: Path = CONFIGURATION) -> None:
-    """Write the settings' table anew."""
-    path.write_text(with_settings_table(path.read_text("utf-8")), "utf-8")
+def main() -> None:
+    """Write the settings' table and the states' chart anew."""
+    CONFIGURATION.write_text(with_settings_table(CONFIGURATION.read_text("utf-8")), "utf-8")
+    JOBS.write_text(with_states_chart(JOBS.read_text("utf-8")), "utf-8")
+
+
+def states_chart() -> str:
+    """Return the state machine of a job as a Mermaid chart."""
+    edges = [f"    {source} --> {target}: {cause}" for (source, target), cause in EDGES.items()]
+    ends = [f"    {state} --> [*]" for state in STATES if state in FINAL]
+    return "\n".join(["```mermaid", "stateDiagram-v2", "    [*] --> queued: submit", *edges, *ends, "```"])
+
+
+def with_states_chart(text: str) -> str:
+    """Return the page with the chart between its marks drawn anew."""
+    head, rest = text.split(_STATES_BEGIN)
+    _, tail = rest.split(_END, 1)
+    return f"{head}{_STATES_BEGIN}\n{states_chart()}\n{_END}{tail}"
 
 
 if __name__ == "__main__":

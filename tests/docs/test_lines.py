@@ -89,7 +89,7 @@ def test_a_line_that_cannot_is_found_out(line: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_fenced_block_says_what_it_is(page: Path) -> None:
-    assert languages(page) <= {"console", "sh", "text"}
+    assert languages(page) <= {"console", "sh", "text", "mermaid"}
 
 
 def test_sessions_are_in_the_readme_only_where_they_are_run() -> None:

@@ -25,7 +25,14 @@ from app.recipes.objectives import (
 from app.recipes.optimizers import OPTIMIZERS, SCHEDULES
 from app.recipes.request import JobRequest
 from tests.docs.markdown import PAGES, ROOT
-from tests.docs.reference import CONFIGURATION, error_codes, warning_codes, with_settings_table
+from tests.docs.reference import (
+    CONFIGURATION,
+    JOBS,
+    error_codes,
+    warning_codes,
+    with_settings_table,
+    with_states_chart,
+)
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -73,6 +80,11 @@ def test_every_parameter_of_a_query_is_in_the_reference(openapi: dict[str, Any])
 def test_the_table_of_settings_is_the_one_in_the_code() -> None:
     page = CONFIGURATION.read_text("utf-8")
     assert page == with_settings_table(page), "run: python -m tests.docs.reference"
+
+
+def test_the_chart_of_states_is_the_one_in_the_code() -> None:
+    page = JOBS.read_text("utf-8")
+    assert page == with_states_chart(page), "run: python -m tests.docs.reference"
 
 
 def test_every_setting_says_what_it_is_and_in_which_unit() -> None:
