@@ -89,7 +89,7 @@ def test_patience_ends_the_fit_and_the_best_weights_are_published(tmp_path: Path
     done = sink.lines[-1]
     validation = [row["values"]["loss"] for row in sink.of("metrics") if row["split"] == "validation"]
     assert done["stop_reason"] == "early_stopping"
-    assert done["fit"]["best_epoch"] == int(np.argmin(validation)) + 1 == len(validation) - 3
+    assert done["fit"]["best_epoch"] == int(np.argmin(validation)) + 1 == len(validation) - 2
     assert done["metrics"]["validation"]["loss"] == pytest.approx(min(validation), rel=1e-5)
 
 

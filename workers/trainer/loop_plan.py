@@ -9,8 +9,8 @@ Execution = Literal["graph", "xla"]
 # Below: time goes into starting operations, which XLA avoids. Above: into products, where it is slower. Measured on
 # 2 cores: 1.2 MFLOP a step 3.7× faster, 215 MFLOP 0.6×.
 XLA_FLOPS_PER_STEP = 30e6
-# A graph step costs about 0.1 ms; XLA compiles for 1 to 2 s (the loop, and one more for the last, smaller group).
-XLA_MIN_STEPS = 20_000
+# A graph step costs about 0.1 ms more; XLA compiles for 1 to 4 s (the loop, and one more for the last, smaller group).
+XLA_MIN_STEPS = 40_000
 
 
 # Layers that are known to compile, to be no slower and to give the same numbers. Not among them: pooling by maximum (no

@@ -17,7 +17,7 @@ class Stopper:
     """Follows one figure over the epochs, counted from 1.
 
     `patience` None: never stop, only remember the best. An epoch is better when it beats the best by more than
-    `min_delta`; after more than `patience` epochs in a row that were not, it is time to stop.
+    `min_delta`; after `patience` epochs in a row that were not (at least one), it is time to stop, as in Keras.
     """
 
     monitor: str
@@ -39,7 +39,7 @@ class Stopper:
     @property
     def is_over(self) -> bool:
         """Whether patience is at its end."""
-        return self.patience is not None and self.waited > self.patience
+        return self.patience is not None and self.waited >= max(self.patience, 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""
