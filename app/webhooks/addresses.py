@@ -19,6 +19,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_URL_CHARS = 2048
 
+_EXCEPTIONS = "TRAINYARD_WEBHOOK_ALLOW of the service names exceptions"
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<target>[/?][\x21-\x7e]*)?",
@@ -129,15 +130,15 @@ def _plain_host(host: str) -> str:
 
 def _check_public(target: Target) -> None:
     if target.scheme != "https":
-        raise UrlRefused("only https is allowed")
+        raise UrlRefused(f"only https is allowed; {_EXCEPTIONS}")
     if target.port != 443:
-        raise UrlRefused("only port 443 is allowed")
+        raise UrlRefused(f"only port 443 is allowed; {_EXCEPTIONS}")
     address = _literal(target.host)
     if address is not None:
         if not is_public(address):
-            raise UrlRefused("the address is not public")
+            raise UrlRefused(f"the address is not public; {_EXCEPTIONS}")
     elif _names_loopback(target.host) or "." not in target.host:
-        raise UrlRefused("the host is not public")
+        raise UrlRefused(f"the host is not public; {_EXCEPTIONS}")
 
 
 def addresses_of(target: Target, resolver: Resolver, within_seconds: float) -> list[str]:

@@ -1,6 +1,6 @@
 """What the routes of webhooks take and give."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -8,7 +8,15 @@ from app.recipes.request import Request
 from app.webhooks.addresses import MAX_URL_CHARS
 from app.webhooks.types import Subscription
 
-Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARS, description="`https://…`, port 443.")]
+Url = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_URL_CHARS,
+        description="`https://…`, port 443, of a public address.",
+        examples=["https://hooks.example.com/jobs"],
+    ),
+]
 Events = Annotated[
     list[Subscription],
     Field(min_length=1, max_length=32, description="Types of messages to send; `*`: all, also those to come."),
@@ -26,13 +34,20 @@ class WebhookRequest(Request):
     enabled: bool = True
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """A field that was not sent stays as it is: it has no default that a client should know."""
+    schema.pop("default", None)
+
+
 class WebhookChange(Request):
     """The body of `PATCH /v1/webhooks/{id}`: what is not sent stays."""
 
-    url: Url = ""
+    url: Url = Field("", json_schema_extra=_without_default)
     events: Events = Field(default_factory=list)
     description: Description | None = None
-    enabled: bool = Field(True, description="`true` makes a disabled webhook work again.")
+    enabled: bool = Field(
+        True, json_schema_extra=_without_default, description="`true` makes a disabled webhook work again."
+    )
 
     @field_validator("url", "events", "enabled", mode="before")
     @classmethod

@@ -434,7 +434,8 @@ class TestEndpoint:
         world.add_job(database)
         assert Courier(database, settings).deliver_due() == 1  # these settings allow no loopback
         (entry,) = the_delivery(database).log
-        assert (entry["status"], entry["error"]) == (None, "only https is allowed")
+        assert entry["status"] is None
+        assert entry["error"].startswith("only https is allowed")
         assert receiver.requests == []
 
     def test_a_name_that_was_public_when_the_webhook_was_made_is_not_reached_inside(
