@@ -6,6 +6,7 @@ import pytest
 
 from app.core.settings import Settings
 from app.db.engine import Database
+from app.webhooks.delivery import Courier
 from app.webhooks.service import WebhookService
 from tests.jobs.conftest import database, database_url, postgres_migrated, sqlite_template  # noqa: F401
 from tests.webhooks.receiver import Receiver, running_receiver
@@ -26,3 +27,8 @@ def allowing(settings: Settings) -> Settings:
 @pytest.fixture
 def webhooks(database: Database, allowing: Settings) -> WebhookService:  # noqa: F811
     return WebhookService(database, allowing)
+
+
+@pytest.fixture
+def courier(database: Database, allowing: Settings) -> Courier:  # noqa: F811
+    return Courier(database, allowing)
