@@ -115,7 +115,9 @@ def training_defaults(architecture: dict[str, Any], task: str, rows: int) -> dic
         # About 2000 updates, whatever the rows: the cosine ends where the weights have settled, in bounded time.
         "epochs": min(100, max(12, -(-2000 * batch_size // max(rows, 1)))),
         "batch_size": batch_size,
-        "optimizer": {"name": "adamw", "learning_rate": 3e-3, "weight_decay": 1e-2},
+        # Cross-validated: below 2000 rows 1e-3 gains 0 to 8 % on five tables over 3e-3; above, 3e-3 ends lower in as
+        # many updates.
+        "optimizer": {"name": "adamw", "learning_rate": 1e-3 if rows < 2000 else 3e-3, "weight_decay": 1e-2},
         "schedule": {"name": "cosine", "end_ratio": 0.01},
         # Validation rows of small tables are few, and their loss jumps: 16 epochs of 10 updates are no reason to stop.
         "patience": max(16, -(-600 * batch_size // max(rows, 1))),
