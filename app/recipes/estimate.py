@@ -8,6 +8,7 @@ from app.preprocessing.prepare import Prepared
 from app.preprocessing.split import TRAIN
 from app.preprocessing.tabular import TabularPreprocessing
 from app.recipes.layers import LayersTask, fit_layers
+from app.recipes.tabular_params import MOST_SCALED_INPUTS
 
 # Measured with the default network on California housing: 26 billion operations in a second of one core; two
 # cores do not double it. The estimate is an order of magnitude, and says so.
@@ -84,11 +85,12 @@ def count_mlp(architecture: Mapping[str, Any], preprocessing: TabularPreprocessi
     operations, row_values = parameters, width
     for index, units in enumerate(architecture["units"]):
         dense = width * units
-        # Of members each has two scales and a bias of its own; the first layer has no scale of what comes in.
-        own = 2 * units + (width if index else 0)
+        # Of members each has two scales and a bias of its own; a wide first layer has no scale of what comes in.
+        scaled = index > 0 or width <= MOST_SCALED_INPUTS
+        own = 2 * units + (width if scaled else 0)
         parameters += dense + (units if members == 1 else members * own)
         parameters += {"batch": 4, "layer": 2}.get(architecture["normalization"], 0) * units
-        operations += dense * members
+        operations += dense * (members if scaled else 1)
         row_values += 3 * members * units
         width = units
     parameters += members * (width + 1) * outputs

@@ -7,6 +7,8 @@ from pydantic import Field
 from app.recipes.request import Request
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "selu", "leaky_relu", "softplus", "sigmoid"]
+# A first layer that is wider than this is applied once and not once for each member: 300 columns would take minutes.
+MOST_SCALED_INPUTS = 512
 Units = Annotated[int, Field(ge=1, le=8192)]
 
 

@@ -66,20 +66,20 @@ def test_periodic_encoding_follows_its_equation() -> None:
 
 
 def test_members_of_a_dense_layer_are_networks_of_their_own() -> None:
-    """Member k is the dense layer with the kernel diag(r[k]) · W · diag(s[k]); the first layer has no r."""
+    """Member k is the dense layer with the kernel diag(r[k]) · W · diag(s[k]); a wide first layer has no r."""
     from workers.architectures.custom import EnsembleDense
 
     rng = np.random.default_rng(0)
     same, each = rng.normal(size=(6, 4)).astype("float32"), rng.normal(size=(6, 3, 4)).astype("float32")
-    first, later = EnsembleDense(5, members=3), EnsembleDense(5, members=3)
-    for layer, inputs in ((first, same), (later, each)):
+    first, wide, later = (EnsembleDense(5, 3, signs) for signs in ("inner", "outer", "none"))
+    for layer, inputs in ((first, same), (wide, same), (later, each)):
         layer(inputs)
         _weights(layer, 1)
         given = np.asarray(layer(inputs))
         weights = {weight.name: np.asarray(weight) for weight in layer.weights}
-        assert ("inner_scale" in weights) == (layer is later)
+        assert ("inner_scale" in weights) == (layer is not wide)
         for member in range(3):
-            inner = weights["inner_scale"][member] if layer is later else np.ones(4)
+            inner = np.ones(4) if layer is wide else weights["inner_scale"][member]
             own = np.diag(inner) @ weights["kernel"] @ np.diag(weights["outer_scale"][member])
             seen = inputs[:, member] if layer is later else inputs
             np.testing.assert_allclose(given[:, member], seen @ own + weights["bias"][member], atol=1e-5)
@@ -88,12 +88,13 @@ def test_members_of_a_dense_layer_are_networks_of_their_own() -> None:
 def test_the_first_layer_makes_the_members_differ_and_the_others_do_not() -> None:
     from workers.architectures.custom import EnsembleDense
 
-    first, later = EnsembleDense(20, members=8), EnsembleDense(20, members=8)
+    first, wide, later = (EnsembleDense(20, 8, signs) for signs in ("inner", "outer", "none"))
     first.build((None, 20))
+    wide.build((None, 20))
     later.build((None, 8, 20))
-    signs = np.asarray(first.outer_KU)
-    assert set(np.unique(signs)) == {-1.0, 1.0}
-    assert len(np.unique(signs, axis=0)) == 8
+    for signs in (np.asarray(first.inner_KD), np.asarray(wide.outer_KU)):
+        assert set(np.unique(signs)) == {-1.0, 1.0}
+        assert len(np.unique(signs, axis=0)) == 8
     assert np.unique(np.asarray(later.inner_KD)).tolist() == np.unique(np.asarray(later.outer_KU)).tolist() == [1.0]
 
 
@@ -136,7 +137,7 @@ def test_every_layer_survives_a_file_and_compiles(tmp_path: Path) -> None:
     codes = custom.OneHotColumns([3, 4])(categories)
     table = keras.layers.Embedding(7, 2)(custom.ColumnOffsets([3, 4])(categories))
     flat = [keras.layers.Flatten()(part) for part in (bins, waves, codes, table)]
-    members = custom.EnsembleDense(4, members=3)(keras.layers.Concatenate()(flat))
+    members = custom.EnsembleDense(4, 3, "inner")(keras.layers.Concatenate()(flat))
     chance = keras.layers.GlobalAveragePooling1D()(custom.MemberDense(1)(members))
     model = keras.Model([numbers, categories], custom.BothClasses()(chance))
 

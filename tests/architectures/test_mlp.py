@@ -145,3 +145,17 @@ def test_tables_of_one_kind_of_column_and_arrays_need_nothing_else() -> None:
     assert only_categories.serving_model({"categories": rows["categories"]}).shape == (ROWS, 2)
     array = build_mlp(BASE, TabularInputs(array=(5, 2)), 2, "classification")
     assert array.serving_model({"x": np.zeros((ROWS, 5, 2), "float32")}).shape == (ROWS, 2)
+
+
+def test_a_wide_table_pays_for_its_first_layer_once() -> None:
+    import keras
+
+    from workers.architectures.mlp import TabularInputs, build_mlp
+
+    keras.utils.set_random_seed(1)
+    built = build_mlp(BASE, TabularInputs(array=(600,)), 3, "classification")
+    names = [weight.path.split("/", 1)[0] + "/" + weight.name for weight in built.training_model.weights]
+    assert "dense_0/inner_scale" not in names
+    assert "dense_1/inner_scale" in names
+    given = np.asarray(built.training_model({"x": np.random.default_rng(0).normal(size=(5, 600)).astype("float32")}))
+    assert np.std(given, axis=1).min() > 0

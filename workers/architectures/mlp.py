@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import keras
 
+from app.recipes.tabular_params import MOST_SCALED_INPUTS
 from workers.architectures import custom
 from workers.recipes.built import Built
 
@@ -117,7 +118,8 @@ def _stack(architecture: Mapping[str, Any], features_BD: Any) -> Any:
     for index, units in enumerate(architecture["units"]):
         entered = x
         if members > 1:
-            x = custom.EnsembleDense(int(units), members, name=f"dense_{index}")(x)
+            signs = "none" if index else "inner" if x.shape[-1] <= MOST_SCALED_INPUTS else "outer"
+            x = custom.EnsembleDense(int(units), members, signs, name=f"dense_{index}")(x)
         else:
             x = keras.layers.Dense(int(units), kernel_initializer="he_uniform", name=f"dense_{index}")(x)
         if architecture["normalization"] == "batch":
