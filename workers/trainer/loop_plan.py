@@ -7,20 +7,20 @@ from typing import Any, Literal
 Execution = Literal["graph", "xla"]
 
 # Below: time goes into starting operations, which XLA avoids. Above: into products, where it is slower. Measured on
-# 2 cores: 1.2 MFLOP a step 3.7× faster, 215 MFLOP 0.6×.
-XLA_FLOPS_PER_STEP = 30e6
+# 2 cores: 1.2 MFLOP a step 3.7× faster, 75 MFLOP 1.8×, 215 MFLOP 0.6×.
+XLA_FLOPS_PER_STEP = 60e6
 # A graph step costs about 0.1 ms more; XLA compiles for 1 to 4 s (the loop, and one more for the last, smaller group).
 XLA_MIN_STEPS = 40_000
 
 
-# Layers that are known to compile, to be no slower and to give the same numbers. Not among them: pooling by maximum (no
+# Layers that are known to compile, to be no slower and to give the same numbers. Not among them: noise and dropout (XLA
+# draws random numbers in 450 ns each on a CPU, TensorFlow in 5: 15 ms a step for 0.8), pooling by maximum (no
 # deterministic gradient in XLA), UnitNormalization (NaN for a row of zeros), convolutions and recurrence (not faster).
 XLA_LAYERS = frozenset({
-    "InputLayer", "Dense", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Dropout", "GaussianDropout",
-    "GaussianNoise", "AlphaDropout", "BatchNormalization", "LayerNormalization", "Rescaling", "Flatten", "Reshape",
-    "Concatenate", "Add", "RepeatVector", "Embedding", "GlobalAveragePooling1D", "PiecewiseLinearEncoding",
-    "PeriodicEncoding", "ColumnwiseDense", "ColumnOffsets", "OneHotColumns", "EnsembleDense", "MemberDense",
-    "BothClasses",
+    "InputLayer", "Dense", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "BatchNormalization",
+    "LayerNormalization", "Rescaling", "Flatten", "Reshape", "Concatenate", "Add", "RepeatVector", "Embedding",
+    "GlobalAveragePooling1D", "PiecewiseLinearEncoding", "PeriodicEncoding", "ColumnwiseDense", "ColumnOffsets",
+    "OneHotColumns", "EnsembleDense", "MemberDense", "BothClasses",
 })  # fmt: skip
 
 
