@@ -155,12 +155,12 @@ def test_long_jobs_of_small_steps_are_compiled() -> None:
     small = FakeModel(FakeLayer("Dense", 6_000, (None, 20), (None, 64)))
     assert choose_execution(small, 32, 200_000) == "xla"
     assert choose_execution(small, 32, 900) == "graph"
-    assert choose_execution(small, 3200, 200_000) == "graph"
+    assert choose_execution(small, 8000, 200_000) == "graph"
     noisy = FakeModel(*small.layers, FakeLayer("Dropout", 0, (None, 64), (None, 64)))
     assert choose_execution(noisy, 32, 200_000) == "graph"
     members = FakeModel(FakeLayer("EnsembleDense", 6_000, (None, 64), (None, 32, 64)))
     assert flops_per_row(members) == 32 * flops_per_row(small)
-    assert choose_execution(members, 32, 200_000) == "graph"
+    assert choose_execution(members, 256, 200_000) == "graph"
     pooling = FakeModel(FakeLayer("MaxPooling1D", 0, (None, 8, 2), (None, 4, 2)))
     assert choose_execution(pooling, 32, 200_000) == "graph"
     assert LoopPlan(100, 16, 2, "graph").steps_per_epoch == 4

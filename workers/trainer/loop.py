@@ -7,9 +7,9 @@ whatever the batches, so accumulation gives what the big batch would, also in a 
 
 Two forms of the same loop, chosen from the size of the job alone (so that a resumed job takes the same):
 - `graph`: TensorFlow's own executor; ready in half a second.
-- `xla`: the whole loop compiled as one program; about a second to compile, then several times faster where the
-  network is small (measured, 20-64-64-10, batch 32, 1 thread: 1,018,000 rows/s against 272,000, and 35,000 for plain
-  `model.fit`), slower where the time is in large products (3 × 256, batch 256: 45,000 against 74,000).
+- `xla`: the whole loop compiled as one program; one to four seconds to compile, then several times faster where the
+  network is small and without noise (measured, 20-64-64-10, batch 32, 1 thread: 1,018,000 rows/s against 272,000, and
+  35,000 for plain `model.fit`), far slower where it draws random numbers.
 
 Shapes: N rows of the split, S sums.
 """

@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 Execution = Literal["graph", "xla"]
 
-# Below: time goes into starting operations, which XLA avoids. Above: into products, where it is slower. Measured on
-# 2 cores: 1.2 MFLOP a step 3.7× faster, 75 MFLOP 1.8×, 215 MFLOP 0.6×.
-XLA_FLOPS_PER_STEP = 60e6
+# Without noise, on 2 cores, XLA against graph: 1 MFLOP a step 3.7× faster, 20 to 75 MFLOP 2×, 220 MFLOP 1× to 1.5×.
+XLA_FLOPS_PER_STEP = 200e6
 # A graph step costs about 0.1 ms more; XLA compiles for 1 to 4 s (the loop, and one more for the last, smaller group).
 XLA_MIN_STEPS = 40_000
 
