@@ -1,6 +1,7 @@
 """Shared fixtures: where the real data lies, and a clean set of settings."""
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +15,10 @@ pytest_plugins = ("tests.servers",)
 # for a change and not for luck; elsewhere they are new at every run.
 hypothesis.settings.register_profile("trainyard", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("trainyard")
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would be every service that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 

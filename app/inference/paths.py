@@ -8,7 +8,7 @@ from app.core.errors import NotFound
 from app.inference.catalogue import Selector, parse_ref
 
 _NATIVE = re.compile(r"/v1/models/([^/]{1,200})/predict")
-_TF = re.compile(r"/v1/models/([^/:]{1,100})(?:/versions/([^/:]{1,20})|/labels/([^/:]{1,100}))?:predict")
+_TF = re.compile(r"/v1/models/([^/:]{1,100})(?:/versions/([^/:]{1,100})|/labels/([^/:]{1,100}))?:predict")
 
 
 class Verb(enum.Enum):
