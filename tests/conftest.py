@@ -38,3 +38,13 @@ def data_dir() -> Path:
 def settings(tmp_path: Path) -> Settings:
     """Settings of a fresh deployment in a temporary folder."""
     return Settings(home=tmp_path / "home", port=0)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI, which installs all that the tests need, a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if os.environ.get("CI") and skipped:
+        for report in skipped:
+            reporter.write_line(f"skipped, and CI allows none: {report.nodeid}: {report.longrepr[2]}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
