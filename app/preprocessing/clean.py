@@ -12,6 +12,9 @@ Duplicates = bool | Literal["auto"]
 # `auto` removes copies only where most rows are not: three yes-or-no columns make ten thousand rows
 # "equal" that were all observed, and their numbers are what there is to learn.
 MOST_COPIES = 0.5
+# Where the test set came as such, no copy can get into it by our cut, and only few are taken for accidents: one white
+# wine in five is a copy, and without them the RMSE on other wines was 9 and 4 % larger (two cuts of training rows).
+MOST_COPIES_BESIDE_TEST = 0.05
 
 
 def mark_missing(table: Table, targets: Sequence[str], strip: bool) -> NDArray[np.bool_]:
@@ -43,7 +46,13 @@ def hash_table(table: Table, compared: Sequence[str], clean: dict[str, Any]) -> 
 
 
 def drop_rows(
-    table: Table, targets: Sequence[str], compared: Sequence[str], clean: dict[str, Any], *, copies_too: bool
+    table: Table,
+    targets: Sequence[str],
+    compared: Sequence[str],
+    clean: dict[str, Any],
+    *,
+    copies_too: bool,
+    most_copies: float = MOST_COPIES,
 ) -> tuple[Table, dict[str, int]]:
     """Return the rows that stay, hashed, and how many went: `missing_target`, `duplicates`, `duplicates_kept`."""
     counts = {"rows": len(table), "missing_target": 0, "duplicates": 0, "duplicates_kept": 0}
@@ -57,7 +66,7 @@ def drop_rows(
     copies = mark_copies(table)
     found = int(copies.sum())
     wanted: Duplicates = clean["drop_duplicates"]
-    if copies_too and (wanted is True or (wanted == "auto" and found <= MOST_COPIES * len(table))):
+    if copies_too and (wanted is True or (wanted == "auto" and found <= most_copies * len(table))):
         counts["duplicates"] = found
         table = table.take(~copies) if found else table
     else:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import Unprocessable
-from app.preprocessing.clean import drop_rows
+from app.preprocessing.clean import MOST_COPIES, MOST_COPIES_BESIDE_TEST, drop_rows
 from app.preprocessing.columns import ColumnArrays, RowSource, Table, factorize, present
 from app.preprocessing.split import SPLITS, TEST, TRAIN, VALIDATION, SplitKeys, draw_splits
 
@@ -54,7 +54,8 @@ def read_splits(resolved: Resolved, data: Mapping[str, RowSource]) -> Draft:
     draft = Draft({})
     whole = given.pop("all", None)
     base = given.pop(TRAIN) if whole is None else whole
-    base, draft.counts = drop_rows(base, targets, compared, options["clean"], copies_too=True)
+    most_copies = MOST_COPIES_BESIDE_TEST if TEST in given else MOST_COPIES
+    base, draft.counts = drop_rows(base, targets, compared, options["clean"], copies_too=True, most_copies=most_copies)
     shares = cut_shares(options["split"], set(given) | ({TRAIN} if whole is None else set()))
     cut = _cut(base, shares, resolved, targets)
     for name in SPLITS:

@@ -32,7 +32,8 @@ class Cleaning(Request):
 
     drop_duplicates: bool | Literal["auto"] = Field(
         "auto",
-        description="Remove rows equal to an earlier row before they are split; auto: unless most rows are such. "
+        description="Remove rows equal to an earlier row before they are split; auto: unless most rows are such, "
+        "or one in twenty where the test set came as such. "
         "Validation and test sets that came as such are left as they are.",
     )
     drop_missing_target: bool = Field(True, description="Remove rows without a target.")

@@ -180,16 +180,18 @@ def print_table(tables: list[Table], results: dict[str, Any]) -> bool:
         own, base = (np.array([entry[key] for entry in found]) for key in ("value", "baseline"))
         error, seconds = np.mean([e["standard_error"] for e in found]), max(e["seconds"] for e in found)
         if table.task == "classification":
-            gap, most, unit = 100 * (base.mean() - own.mean()), MOST_POINTS, "pt"
+            gap, most, slack, unit = 100 * (base.mean() - own.mean()), MOST_POINTS, 100 * error, "pt"
         else:
-            gap, most, unit = 100 * (own.mean() / base.mean() - 1), 100 * MOST_SHARE, "% "
-        fine = gap <= most and seconds <= MOST_SECONDS
+            gap, most = 100 * (own.mean() / base.mean() - 1), 100 * MOST_SHARE
+            slack, unit = 100 * error / base.mean(), "% "
+        fine = gap <= most + slack and seconds <= MOST_SECONDS
         level &= bool(fine)
+        note = "" if fine and gap <= most else "  level within the error" if fine else "  BEHIND"
         digits = 4 if own.mean() < 10 else 0
         shown = [f"{v.mean():.{digits}f} ± {v.std():.{digits}f}" for v in (own, base)]
         print(
             f"{table.name:18s}{found[0]['figure']:10s}{len(found):5d}{shown[0]:>22s}{shown[1]:>22s}{error:9.{digits}f}"
-            f"{gap:+7.2f}{unit}{seconds:9.1f}{'' if fine else '  BEHIND'}"
+            f"{gap:+7.2f}{unit}{seconds:9.1f}{note}"
         )
     print("gap: how far behind boosting (negative: ahead); error: standard error of one test part")
     return level

@@ -127,6 +127,14 @@ def test_rows_that_are_mostly_equal_are_data_not_copies() -> None:
     assert sum(sizes(forced).values()) == 8
 
 
+def test_many_copies_are_kept_where_the_test_set_came_as_such() -> None:
+    prepared = prepare(resolved_for(["x", "city"], "y"), {"train": repeated(), "test": dataset()})
+    assert prepared.counts["duplicates"] == 0
+    assert prepared.counts["duplicates_kept"] == 40
+    forced = resolved_for(["x", "city"], "y", clean={"drop_duplicates": True})
+    assert prepare(forced, {"train": repeated(), "test": dataset()}).counts["duplicates"] == 40
+
+
 def test_a_test_set_that_came_as_such_keeps_its_copies() -> None:
     data = {"train": dataset(), "test": repeated()}
     prepared = prepare(resolved_for(["x", "city"], "y"), data)
