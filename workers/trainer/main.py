@@ -30,7 +30,7 @@ def run(order: Order, reports: IO[bytes], control: int | None) -> int:
 
     0 after `done`, `failed` or `stopped`. Anything else is a crash: the supervisor tells it by the exit code.
     """
-    told = Reports(cast(BinaryIO, reports))
+    told = Reports(cast(BinaryIO, reports), sys.stderr)
     try:
         _run(order, told, Control(control))
     except TrainingFailed as error:

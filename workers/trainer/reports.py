@@ -3,20 +3,27 @@
 import math
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import orjson
+
+from workers.trainer.journal import line_of
 
 # Twice a second is what a progress bar needs; each line costs the supervisor a database write.
 PROGRESS_INTERVAL_SECONDS = 0.5
 
 
 class Reports:
-    """Writes reports. A number that JSON has no form for is written as null."""
+    """Writes reports; what a person wants to read of them goes into `journal` too, the log of the attempt.
 
-    def __init__(self, sink: BinaryIO) -> None:
+    A number that JSON has no form for is written as null.
+    """
+
+    def __init__(self, sink: BinaryIO, journal: TextIO | None = None) -> None:
         self._sink = sink
+        self._journal = journal
         self._lock = threading.Lock()
         self._progress_at = -math.inf
 
@@ -27,6 +34,9 @@ class Reports:
         with self._lock:
             self._sink.write(line)
             self._sink.flush()
+            if self._journal is not None and (text := line_of(kind, fields)):
+                self._journal.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}\n")
+                self._journal.flush()
 
     def progress(self, *, urgent: bool = False, **fields: Any) -> None:
         """Write progress, unless the last was less than half a second ago and it is not `urgent`."""
