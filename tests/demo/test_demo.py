@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.demo.show import PENGUINS
+from tests.servers import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
@@ -54,10 +55,7 @@ def started_by(place: Path) -> Iterator[tuple[int, str]]:
 
 
 def await_none(place: Path, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while left := list(started_by(place)):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+    wait_until(lambda: not list(started_by(place)), seconds, "the end of every process")
 
 
 def read_until(process: subprocess.Popen[str], pattern: str) -> str:

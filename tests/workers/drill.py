@@ -82,7 +82,7 @@ class Drill:
         quiet_at = time.monotonic() + QUIET_SECONDS
         while self.count() != Counter({"succeeded": len(self.jobs)}):
             assert time.monotonic() < quiet_at, f"not over: {self.count()}; kills so far: {dict(self.kills)}"
-            time.sleep(0.1)
+            threading.Event().wait(0.1)
 
     def _submit(self, over: threading.Event, chance: random.Random) -> None:
         bell = Bell(broker_url(self.settings))

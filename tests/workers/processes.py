@@ -1,5 +1,6 @@
 """What tests of processes share: who lives, who is whose child, and waiting with an end."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,5 +54,5 @@ def wait_until(condition: Callable[[], T], seconds: float = 40.0) -> T:
     until = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
     return value
