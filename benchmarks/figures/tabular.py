@@ -46,11 +46,10 @@ def main() -> int:
     chosen = [table for table in TABLES if not arguments.tables or table.name in arguments.tables]
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for table in chosen:
-        for split in table.splits:
-            key = f"{table.name}/{split}"
+        for key, (split, seed) in zip(table.run_names(), table.runs, strict=True):
             if key in results and not arguments.anew:
                 continue
-            results[key] = {**measure(table, data, split, arguments.threads), **circumstances(arguments.threads)}
+            results[key] = {**measure(table, data, split, seed, arguments.threads), **circumstances(arguments.threads)}
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
             print(f"{key}: {json.dumps(results[key])}", flush=True)
@@ -70,13 +69,13 @@ def circumstances(threads: int) -> dict[str, Any]:
     }
 
 
-def measure(table: Table, data: Path, split: int, threads: int) -> dict[str, Any]:
+def measure(table: Table, data: Path, split: int, seed: int, threads: int) -> dict[str, Any]:
     """Train and score one cut of a table, and its baseline."""
     with tempfile.TemporaryDirectory(prefix="figures-") as scratch:
         folder = Path(scratch)
         paths = cut(table, data, split, folder)
         train, test = (take_in(path, folder / path.stem) for path in paths)
-        order = write_order(table, train, test, folder, threads)
+        order = write_order(table, train, test, folder, seed, threads)
         started = time.monotonic()
         done, epochs = run_trainer(order)
         seconds = time.monotonic() - started
@@ -98,7 +97,7 @@ def measure(table: Table, data: Path, split: int, threads: int) -> dict[str, Any
         "seconds": round(seconds, 1),
         "trained_seconds": round(done["trained_seconds"], 1),
         "epochs": epochs,
-        "seed": json.loads(JobRequest.model_fields["training"].default_factory().model_dump_json())["seed"],
+        "seed": seed,
         "split": split,
     }
 
@@ -112,7 +111,7 @@ def take_in(path: Path, folder: Path) -> StoredDataset:
     return StoredDataset.open(stored)
 
 
-def write_order(table: Table, train: StoredDataset, test: StoredDataset, folder: Path, threads: int) -> Path:
+def write_order(table: Table, train: StoredDataset, test: StoredDataset, folder: Path, seed: int, threads: int) -> Path:
     """Resolve the least request there is, and write the trainer's order."""
     columns: dict[str, Any] = {"target": table.target}
     if table.exclude:
@@ -121,6 +120,7 @@ def write_order(table: Table, train: StoredDataset, test: StoredDataset, folder:
         "recipe": f"tabular-{table.task}",
         "dataset": {"train": "ds_train", "test": "ds_test"},
         "columns": columns,
+        "training": {"seed": seed},
     }
     resolution = resolve(JobRequest.model_validate(request), {"train": train, "test": test})
     order = {
@@ -168,13 +168,13 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(tables: list[Table], results: dict[str, Any]) -> bool:
-    """Print mean ± deviation over the cuts; return whether every mean is level with its baseline."""
+    """Print mean ± deviation over the runs; return whether every mean is level with its baseline."""
     print(
-        f"\n{'table':18s}{'figure':10s}{'cuts':>5s}{'trainyard':>22s}{'boosting':>22s}{'error':>9s}{'gap':>9s}{'seconds':>9s}"
+        f"\n{'table':18s}{'figure':10s}{'runs':>5s}{'trainyard':>22s}{'boosting':>22s}{'error':>9s}{'gap':>9s}{'seconds':>9s}"
     )
     level = True
     for table in tables:
-        found = [results[f"{table.name}/{split}"] for split in table.splits if f"{table.name}/{split}" in results]
+        found = [results[key] for key in table.run_names() if key in results]
         if not found:
             continue
         own, base = (np.array([entry[key] for entry in found]) for key in ("value", "baseline"))

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from sklearn.model_selection import train_test_split
 
+# The seed of a job that names none (`Training.seed`).
+DEFAULT_SEED = 7
+
 
 @dataclass(frozen=True)
 class Table:
@@ -22,9 +25,15 @@ class Table:
     test_file: str | None = None
 
     @property
-    def splits(self) -> tuple[int, ...]:
-        """Seeds of the cuts; one official cut where there is one."""
-        return (0,) if self.test_file else (0, 1, 2, 3, 4)
+    def runs(self) -> tuple[tuple[int, int], ...]:
+        """What is measured, as (seed of the cut, seed of the training): an official cut with three trainings."""
+        if self.test_file:
+            return tuple((0, seed) for seed in (DEFAULT_SEED, DEFAULT_SEED + 1, DEFAULT_SEED + 2))
+        return tuple((split, DEFAULT_SEED) for split in range(5))
+
+    def run_names(self) -> list[str]:
+        """Return the name of each run in the results."""
+        return [f"{self.name}/{split}" + f"/seed {seed}" * (seed != DEFAULT_SEED) for split, seed in self.runs]
 
 
 WINE = "tabular/wine_quality/winequality-"
