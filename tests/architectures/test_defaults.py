@@ -16,7 +16,7 @@ def test_defaults_are_level_with_gradient_boosting(name: str, data_dir: Path) ->
     from benchmarks.figures.tabular_tables import TABLES
 
     (table,) = (table for table in TABLES if table.name == name)
-    found = measure(table, data_dir, 0, threads=1)
+    found = measure(table, data_dir, split=0, seed=0, threads=1)
     if found["figure"] == "accuracy":
         assert found["value"] >= found["baseline"] - 0.015 - found["standard_error"]
     else:
