@@ -41,7 +41,7 @@ class ClaimedJob:
     project: str
     attempt: int
     kind: str
-    recipe: str
+    recipe: str | None
     model_name: str
     request: dict[str, Any]
     resolved: dict[str, Any]
