@@ -12,7 +12,7 @@ from app.inference.answers import Answers, ClassAnswers, MultiLabelAnswers, Valu
 from app.inference.rows import RowReader, Rows
 from app.inference.runtime import Arrays, ModelUnusable, OnnxModel
 from app.models.bundle import SERVING_FILES, Bundle, BundleCorrupt, open_bundle
-from app.preprocessing.tabular import TabularPreprocessing
+from app.preprocessing.registry import load_preprocessing
 
 
 class Predictor:
@@ -27,7 +27,7 @@ class Predictor:
         manifest = bundle.manifest
         self.manifest = manifest
         try:
-            self.preprocessing = TabularPreprocessing.from_json(bundle.json("preprocessing.json"))
+            self.preprocessing = load_preprocessing(bundle.json("preprocessing.json"))
         except (ValueError, KeyError, TypeError) as error:
             raise BundleCorrupt("preprocessing.json is not of this release's format") from error
         self.model = OnnxModel(bundle.path("model.onnx"))
