@@ -82,11 +82,11 @@ class PostgresServer:
 @contextlib.contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
     """Start a server, as another user where this one is root (PostgreSQL refuses root)."""
-    binaries = _postgres_binaries()
+    binaries = postgres_binaries()
     folder = Path(tempfile.mkdtemp(prefix="trainyard-pg-"))
     data = folder / "data"
     server = PostgresServer(free_port())
-    as_user = _drop_root(folder)
+    as_user = as_other_user(folder)
     initdb = [*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "trainyard", "-A", "trust"]
     try:
         subprocess.run(
@@ -103,7 +103,8 @@ def running_postgres() -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _postgres_binaries() -> Path:
+def postgres_binaries() -> Path:
+    """Return the folder of PostgreSQL's programs."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parent.parent.name))
     on_path = shutil.which("postgres")
     if not found and not on_path:
@@ -111,16 +112,17 @@ def _postgres_binaries() -> Path:
     return (found[-1] if found else Path(on_path or "").resolve()).parent
 
 
-def _drop_root(folder: Path) -> list[str]:
-    die_with_us = ["setpriv", "--pdeathsig", "KILL"]
+def as_other_user(folder: Path) -> list[str]:
+    """Return what goes before a command that must not run as root, and give `folder` to whom it runs as."""
+    dietied_to_us = ["setpriv", "--pdeathsig", "KILL"]
     if os.getuid() != 0:
-        return die_with_us if shutil.which("setpriv") else []
+        return dietied_to_us if shutil.which("setpriv") else []
     if not shutil.which("setpriv"):
         _missing("setpriv (PostgreSQL refuses to run as root)")
     names = [entry.pw_name for entry in pwd.getpwall()]
     user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
     os.chown(folder, user.pw_uid, user.pw_gid)
-    return [*die_with_us, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return [*dietied_to_us, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
 
 @dataclass
@@ -146,12 +148,10 @@ class RedisServer:
 @contextlib.contextmanager
 def running_redis(port: int | None = None) -> Iterator[RedisServer]:
     """Start a server, on `port` where a test starts one again in the place of another."""
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    if binary is None:
-        _missing("redis-server or valkey-server")
+    binary = require_redis()
     server = RedisServer(port or free_port())
     folder = Path(tempfile.mkdtemp(prefix="trainyard-redis-"))
-    command = [*_with_us(), str(binary), "--port", str(server.port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    command = [*tied_to_us(), binary, "--port", str(server.port), "--bind", "127.0.0.1", "--dir", str(folder)]
     try:
         with (folder / "log").open("wb") as log, _process([*command, "--save", "", "--appendonly", "no"], log, folder):
             wait_until(server.answers, START_SECONDS, "the start of Redis")
@@ -160,7 +160,16 @@ def running_redis(port: int | None = None) -> Iterator[RedisServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _with_us() -> list[str]:
+def require_redis() -> str:
+    """Return the program of Redis or Valkey."""
+    binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    if binary is None:
+        _missing("redis-server or valkey-server")
+    return str(binary)
+
+
+def tied_to_us() -> list[str]:
+    """Return what goes before a command that shall die with this process."""
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
