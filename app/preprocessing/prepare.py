@@ -1,11 +1,12 @@
 """From stored data sets to what a trainer reads: cleaned, split, fitted on the training rows, checked.
 
-The dry run and the trainer call the same function, so what a client was told is what is trained on.
+The dry run and the trainer call the same function, so what a client was told is what is trained on. What depends on
+the kind of data (a table, images) is the family's, by `resolved["family"]`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +15,41 @@ from app.core.errors import Unprocessable
 from app.preprocessing import findings
 from app.preprocessing.clean import hash_table
 from app.preprocessing.columns import Column, ColumnArrays, RowSource, Table
+from app.preprocessing.fitted import FittedRows
 from app.preprocessing.labels import ClassTarget, LabelsTarget, Target, ValueTarget, label_key
 from app.preprocessing.partition import Draft, Resolved, compared_names, main_source, read_splits, target_names
 from app.preprocessing.reconcile import reconcile_labels
-from app.preprocessing.selection import Dropped, find_dropped
 from app.preprocessing.split import TRAIN
-from app.preprocessing.tabular import Options, TabularPreprocessing
+from app.preprocessing.tabular_rows import TabularRows
 
 # float32 sums a million of these.
 MAX_WEIGHT = 1e30
+
+
+class Preparation(Protocol):
+    """What is particular to one family of data. `draft` holds the rows of each split as they were read."""
+
+    def choose_inputs(self, draft: Draft, inputs: Sequence[Column], resolved: Resolved) -> list[Column]:
+        """Return which of the input columns are read; Unprocessable where none is left."""
+
+    def fit(
+        self, draft: Draft, read: Sequence[Column], ignored: Sequence[Column], target: Target, resolved: Resolved
+    ) -> FittedRows:
+        """Return what turns rows into inputs of a network, fitted on the training rows only."""
+
+    def find(self, draft: Draft, read: Sequence[Column], target: Target, encoded: NDArray[Any]) -> list[dict[str, Any]]:
+        """Return warnings of what is suspicious in the inputs; `encoded` are the targets of the training rows."""
+
+
+FAMILIES: Final[dict[str, Preparation]] = {"tabular": TabularRows()}
 
 
 @dataclass(frozen=True)
 class Split:
     """One split, ready for the network. `rows` are the row numbers in the data set (of its own file, where it has one).
 
-    `inputs` by input name; `target` (N,) int32 classes, (N, L) float32 labels or (N, V) float32 standardised values;
-    `weight` (N,) float32; `raw` the input columns as they were read.
+    `inputs` by name, as the trainer keeps them (`FittedRows.keep`); `target` (N,) int32 classes, (N, L) float32 labels
+    or (N, V) float32 standardised values; `weight` (N,) float32; `raw` the input columns as they were read.
     """
 
     inputs: dict[str, NDArray[Any]]
@@ -48,31 +67,36 @@ class Prepared:
     """Everything a trainer needs of the data. `class_weight` has one weight a class, in output order, or is None."""
 
     splits: dict[str, Split]
-    preprocessing: TabularPreprocessing
+    preprocessing: FittedRows
     class_weight: list[float] | None
     warnings: list[dict[str, Any]]
     notes: list[str]
     counts: dict[str, int]
 
 
-def prepare(resolved: Resolved, data: Mapping[str, RowSource]) -> Prepared:
+def prepare(resolved: Resolved, data: Mapping[str, RowSource], *, only_look: bool = False) -> Prepared:
     """Read, clean, split, fit and transform what `resolved` names; `data` by role: "all", or the splits' names.
 
-    Deterministic. Raises Unprocessable, with the field of the request, for data that cannot be trained on.
+    Deterministic. With `only_look` the splits have no inputs and no raw columns. Raises Unprocessable, with the field
+    of the request, for data that cannot be trained on.
     """
+    # Jobs of the first release name no family.
+    family = FAMILIES[resolved.get("family", "tabular")]
     roles, clean = resolved["columns"], resolved["preprocessing"]["clean"]
     types = {column.name: column for column in main_source(data).columns}
     draft = read_splits(resolved, data)
-    train = draft.tables[TRAIN]
-    inputs = [types[name] for name in roles["input"]]
-    read = _choose_inputs(draft, train, inputs, clean, bool(roles.get("input_named")))
-    target = fit_target(resolved, types, train)
+    read = family.choose_inputs(draft, [types[name] for name in roles["input"]], resolved)
+    target = fit_target(resolved, types, draft.tables[TRAIN])
     if isinstance(target, ClassTarget):
         _match_labels(draft, target, compared_names(roles), clean)
     ignored = [column for name, column in types.items() if name not in {one.name for one in read}]
-    preprocessing = TabularPreprocessing.fit(train.columns, read, ignored, target, _options(resolved))
-    splits = {name: _finish(table, preprocessing, read, roles.get("weight")) for name, table in draft.tables.items()}
-    _warn(draft, splits, read, target)
+    preprocessing = family.fit(draft, read, ignored, target, resolved)
+    finished = [] if only_look else read
+    splits = {
+        name: _finish(table, preprocessing, finished, roles.get("weight")) for name, table in draft.tables.items()
+    }
+    draft.warnings += family.find(draft, read, target, splits[TRAIN].target)
+    _warn(draft, splits, target)
     draft.counts.update({name: len(split) for name, split in splits.items()})
     return Prepared(
         splits=splits,
@@ -112,27 +136,6 @@ def class_weights(asked: Any, target: Target, encoded: NDArray[Any]) -> list[flo
     return [float(len(encoded) / (target.width * max(int(count), 1))) for count in counts]
 
 
-def _choose_inputs(
-    draft: Draft, train: Table, inputs: list[Column], clean: dict[str, Any], are_named: bool
-) -> list[Column]:
-    named = frozenset(column.name for column in inputs) if are_named else frozenset()
-    dropped, kept = find_dropped(train, inputs, clean, named)
-    names = {one.name for one in dropped}
-    read = [column for column in inputs if column.name not in names]
-    if not read:
-        raise Unprocessable("No input is left: " + " ".join(one.message for one in dropped), param="columns.input")
-    for one in dropped:
-        switch = "drop_constant" if one.code == "constant" else "drop_identifiers"
-        hint = f"It is left out; preprocessing.clean.{switch} false keeps it."
-        draft.warnings.append(findings.warn(f"column_dropped_{one.code}", f"{one.message} {hint}", one.name))
-    draft.warnings += [_kept(one) for one in kept if one.code != "constant"]
-    return read
-
-
-def _kept(one: Dropped) -> dict[str, Any]:
-    return findings.warn("id_like_column", f"{one.message} It is read, and says nothing about new rows.", one.name)
-
-
 def _match_labels(draft: Draft, target: ClassTarget, compared: list[str], clean: dict[str, Any]) -> None:
     """Bring the labels of the other splits to those of training, where they are the same but for their spelling."""
     for name, table in list(draft.tables.items()):
@@ -143,26 +146,12 @@ def _match_labels(draft: Draft, target: ClassTarget, compared: list[str], clean:
             draft.warnings += warnings
 
 
-def _options(resolved: Resolved) -> Options:
-    options = resolved["preprocessing"]
-    embeddings = resolved["params"]["architecture"].get("number_embeddings") or {}
-    return Options(
-        strip=options["clean"]["strip"],
-        lowercase=options["clean"]["lowercase"],
-        impute=options["clean"]["impute"],
-        scaling=options["numbers"]["scaling"],
-        min_count=options["categories"]["min_count"],
-        max_categories=options["categories"]["max_size"],
-        bins=int(embeddings.get("bins", 0)) if embeddings.get("type") == "piecewise-linear" else 0,
-    )
-
-
-def _finish(table: Table, fitted: TabularPreprocessing, read: list[Column], weight: str | None) -> Split:
+def _finish(table: Table, fitted: FittedRows, read: list[Column], weight: str | None) -> Split:
     weights = None
     if weight is not None:
         weights = _weights(weight, table.columns[weight])
     return Split(
-        inputs=fitted.transform(table.columns),
+        inputs=fitted.keep(table.columns) if read else {},
         target=fitted.encode_target(table.columns),
         weight=weights,
         rows=table.rows,
@@ -179,9 +168,8 @@ def _weights(name: str, values: NDArray[Any]) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def _warn(draft: Draft, splits: dict[str, Split], read: list[Column], target: Target) -> None:
+def _warn(draft: Draft, splits: dict[str, Split], target: Target) -> None:
     counts = draft.counts
-    draft.warnings += findings.telling_columns(draft.tables[TRAIN], read, target, splits[TRAIN].target)
     draft.warnings += findings.shared_rows(draft.tables)
     draft.warnings += findings.class_findings(target, {name: split.target for name, split in splits.items()})
     if counts["duplicates_kept"]:

@@ -5,8 +5,7 @@ Shapes: N rows, F number features, C category columns, S source values of the nu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from app.preprocessing.categories import Vocabulary, vocabulary_from_json, vocabulary_to_json
 from app.preprocessing.columns import TEXTUAL_TYPES, Column, ColumnArrays, thin
 from app.preprocessing.datetimes import part_of
-from app.preprocessing.labels import Label, LabelsTarget, Target, ValueTarget, target_from_json, target_to_json
+from app.preprocessing.fitted import FittedRows, InstanceColumn, TensorSpec, tell_columns
+from app.preprocessing.labels import Target, target_from_json, target_to_json
 from app.preprocessing.numbers import (
     FIT_ROWS,
     NumberFeature,
@@ -33,25 +33,7 @@ CHUNK_ROWS = 4096
 CHUNK_VALUES = 1 << 17
 
 
-class TensorSpec(NamedTuple):
-    """One input of the network: `shape` is that of a row, without the batch axis."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class InstanceColumn:
-    """A column that an instance may have; `ignored` ones are accepted and not looked at."""
-
-    name: str
-    type: str
-    shape: tuple[int, ...] | None = None
-    ignored: bool = False
-
-
-class TabularPreprocessing:
+class TabularPreprocessing(FittedRows):
     """What turns rows into `numbers` (N, F) float32 and `categories` (N, C) int32, or one array column into `x`."""
 
     def __init__(
@@ -65,14 +47,12 @@ class TabularPreprocessing:
         edges: Sequence[Sequence[float]],
         strip: bool,
     ) -> None:
-        self.columns = tuple(columns)
+        super().__init__(columns, target, strip)
         self.sources = tuple(sources)
         self.numbers = NumberScaling(tuple(features))
         self.vocabularies = tuple(vocabularies)
-        self.target = target
         self.array_shape = array_shape
         self.number_edges = [list(row) for row in edges]
-        self.strip = strip
 
     @classmethod
     def fit(
@@ -84,8 +64,7 @@ class TabularPreprocessing:
         options: Options,
     ) -> "TabularPreprocessing":
         """Fit on the training rows `columns`, of which `inputs` are read."""
-        told = [InstanceColumn(column.name, column.type, column.shape) for column in inputs]
-        told += [InstanceColumn(column.name, column.type, column.shape, ignored=True) for column in ignored]
+        told = tell_columns(inputs, ignored)
         if len(inputs) == 1 and inputs[0].type == "array":
             sources, features, shape = fit_array(inputs[0], columns[inputs[0].name], options)
             vocabularies: list[Vocabulary] = []
@@ -133,32 +112,6 @@ class TabularPreprocessing:
         """How many ids each column of `categories` has, missing (0) and unknown (1) counted."""
         return [vocabulary.size for vocabulary in self.vocabularies]
 
-    @property
-    def instance_columns(self) -> list[dict[str, Any]]:
-        """The columns of an instance, as plain data: name, type, shape of arrays, whether it is ignored."""
-        return [_column_to_json(column) for column in self.columns]
-
-    @property
-    def bare(self) -> bool:
-        """Whether an instance may be the bare value of the only column that is read."""
-        return sum(not column.ignored for column in self.columns) == 1
-
-    @property
-    def labels(self) -> list[Label] | None:
-        """The labels in output order; None for values."""
-        labels = self.target.labels
-        return None if labels is None else list(labels)
-
-    @property
-    def multilabel(self) -> bool:
-        """Whether a row may have several labels."""
-        return isinstance(self.target, LabelsTarget)
-
-    @property
-    def outputs(self) -> int:
-        """How many numbers the network gives for a row."""
-        return self.target.width
-
     def transform(self, columns: ColumnArrays) -> dict[str, NDArray[Any]]:
         """Return the network's inputs for rows. A column that is not there counts as missing in every row."""
         rows = len(next(iter(columns.values())))
@@ -170,16 +123,6 @@ class TabularPreprocessing:
         if self.vocabularies:
             arrays["categories"] = self._categories(columns, rows)
         return arrays
-
-    def encode_target(self, columns: ColumnArrays) -> NDArray[Any]:
-        """Return classes (N,) int32 (−1: unknown to training), or float32: (N, L) 0 and 1, or (N, V) standardised."""
-        return self.target.encode(columns, self.strip)
-
-    def unscale_target(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return values in the unit of the data, (…, V) float64, from standardised ones; others unchanged."""
-        if isinstance(self.target, ValueTarget):
-            return self.target.unscale(outputs)
-        return outputs.astype(np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain data; `from_json` gives back the same."""
@@ -203,7 +146,7 @@ class TabularPreprocessing:
             raise ValueError(f"not tabular preprocessing of format {FORMAT}")
         shape = document["array_shape"]
         return cls(
-            columns=[_column_from_json(column) for column in document["columns"]],
+            columns=[InstanceColumn.from_json(column) for column in document["columns"]],
             sources=[NumberSource(*source) for source in document["sources"]],
             features=[feature_from_json(feature) for feature in document["numbers"]],
             vocabularies=[vocabulary_from_json(vocabulary) for vocabulary in document["categories"]],
@@ -261,17 +204,3 @@ class TabularPreprocessing:
             flat = part.reshape(-1, len(self.numbers.features)).astype(np.float64)
             scaled[start : start + rows] = self.numbers.transform(flat).reshape(part.shape)
         return scaled
-
-
-def _column_to_json(column: InstanceColumn) -> dict[str, Any]:
-    document: dict[str, Any] = {"name": column.name, "type": column.type, "ignored": column.ignored}
-    if column.shape is not None:
-        document["shape"] = list(column.shape)
-    return document
-
-
-def _column_from_json(document: dict[str, Any]) -> InstanceColumn:
-    shape = document.get("shape")
-    return InstanceColumn(
-        document["name"], document["type"], None if shape is None else tuple(shape), document["ignored"]
-    )

@@ -13,6 +13,7 @@ from app.recipes.layer_rules import LAYERS, RECURRENT, REQUIRED, SPECIAL, Rule
 from app.recipes.layer_shapes import Cost, Misfit, Shape, demand_rank
 from app.recipes.layer_values import activation, choice, layer_name, precision, refuse, sizes, truth
 
+LAYERS_PATH = "params.architecture.layers"
 MAX_PARAMETERS = 200_000_000
 # Values that one row may become on its way through; a batch of 32 such rows is 2 GB.
 MAX_ROW_VALUES = 16_000_000

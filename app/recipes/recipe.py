@@ -12,7 +12,8 @@ Task = Literal["classification", "regression"]
 class Recipe:
     """One kind of model that can be trained.
 
-    `reads` column types, `predicts` what a prediction is, `abilities` what the finished model can be asked.
+    `reads` column types, `predicts` what a prediction is, `abilities` what the finished model can be asked; `family`
+    is the kind of data (`app.recipes.families`).
     """
 
     name: str
@@ -24,3 +25,4 @@ class Recipe:
     architectures: tuple[str, ...]
     abilities: tuple[str, ...]
     params_model: type[Request]
+    family: str

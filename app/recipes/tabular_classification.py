@@ -15,4 +15,5 @@ TABULAR_CLASSIFICATION = Recipe(
     architectures=("mlp", "layers"),
     abilities=("predict", "explain"),
     params_model=TabularParams,
+    family="tabular",
 )

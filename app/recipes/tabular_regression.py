@@ -14,4 +14,5 @@ TABULAR_REGRESSION = Recipe(
     architectures=("mlp", "layers"),
     abilities=("predict", "explain"),
     params_model=TabularParams,
+    family="tabular",
 )

@@ -6,7 +6,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from app.core.errors import Unprocessable
-from app.recipes.request import Request
+from app.recipes.recipe import Recipe
+from app.recipes.request import JobRequest, Request
 
 Model = TypeVar("Model", bound=Request)
 
@@ -21,6 +22,18 @@ def parse_part(model: type[Model], value: Any, path: str) -> Model:
         first = details[0]
         code = "unknown_field" if found[0]["type"] == "extra_forbidden" else "invalid_value"
         raise Unprocessable(first["message"], code=code, param=first["param"], details=details) from error
+
+
+def parse_params(recipe: Recipe, request: JobRequest) -> Request:
+    """Return `params` of a request by the recipe's model; an architecture without a type is the recipe's first.
+
+    Raises Unprocessable that names each wrong field.
+    """
+    asked: dict[str, Any] = dict(request.params)
+    architecture = asked.get("architecture")
+    if isinstance(architecture, dict) and "type" not in architecture:
+        asked["architecture"] = {**architecture, "type": recipe.architectures[0]}
+    return parse_part(recipe.params_model, asked, "params")
 
 
 def _detail(found: Any, path: str, model: type[Request]) -> dict[str, Any]:

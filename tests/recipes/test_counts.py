@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from app.preprocessing.prepare import prepare
-from app.recipes.estimate import count_mlp
 from app.recipes.layer_rules import LAYERS, RECURRENT
 from app.recipes.layers import check_configs, fit_layers
 from app.recipes.request import JobRequest
 from app.recipes.resolve import resolve
+from app.recipes.tabular_counts import count_mlp
 from tests.preprocessing.memory import MemoryDataset
 from tests.recipes.test_layers import END, SHAPES, as_configs
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.preprocessing.prepare import Prepared
+from app.preprocessing.tabular import TabularPreprocessing
 from workers.architectures.layers import build_layers
 from workers.architectures.mlp import TabularInputs, Task, build_mlp
 from workers.recipes.built import Built
@@ -12,6 +13,7 @@ from workers.recipes.built import Built
 def build_tabular(resolved: Mapping[str, Any], prepared: Prepared) -> Built:
     """Build the network of `resolved` for the columns of `prepared`; ValueError where a layer does not fit."""
     preprocessing = prepared.preprocessing
+    assert isinstance(preprocessing, TabularPreprocessing)  # noqa: S101 — what its family fits
     task: Task = "regression"
     if preprocessing.labels is not None:
         task = "multilabel" if preprocessing.multilabel else "classification"

@@ -1,0 +1,6 @@
+"""Every family of recipes, by the name that a recipe gives: an explicit dict."""
+
+from app.recipes.family import Family
+from app.recipes.tabular_family import TabularFamily
+
+FAMILIES: dict[str, Family] = {"tabular": TabularFamily()}
