@@ -81,14 +81,14 @@ def equip(
     if precision == "mixed_float16":
         optimizer = device.scale_losses(optimizer, variables)
     l1, l2 = float(regularization["l1"]), float(regularization["l2"])
-    forward = Forward(built.serving_model, objective)
+    forward = Forward(built.serving_model, objective, built.enter)
     return Tools(
         order=order,
         problem=problem,
         built=built,
         objective=objective,
         state=ModelState(built, optimizer),
-        function=TrainingFunction(built.training_model, optimizer, objective, built.from_logits, plan, l1, l2),
+        function=TrainingFunction(built, optimizer, objective, plan, l1, l2, order.seed),
         plan=plan,
         schedule=build_schedule(training["schedule"], int(training["epochs"]), plan.steps_per_epoch),
         forward=forward,

@@ -114,7 +114,8 @@ class Fit:
         count = min(self._pacer.steps, plan.steps_per_epoch - position.step)
         started = time.perf_counter()
         data, order, rates, first = self._feed(position, count)
-        sums = self.tools.function(data, order, rates, first, count, tf.constant(position.sums))
+        before = self.step - first
+        sums = self.tools.function(data, order, rates, first, count, tf.constant(position.sums), before)
         position.sums = sums.numpy()
         self._pacer.took(count, time.perf_counter() - started)
         position.step += count

@@ -1,5 +1,6 @@
 """The finished side of a model: answers and losses of many rows, in inference mode."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,17 @@ MOST_ROWS = 8192
 class Forward:
     """Runs a serving model over rows in large pieces; one function for any number of rows."""
 
-    def __init__(self, serving_model: Any, objective: Objective) -> None:
+    def __init__(self, serving_model: Any, objective: Objective, enter: Callable[[Any], Any] | None = None) -> None:
+        """`enter` makes kept rows into inputs of the model (`Built.enter`)."""
         self._piece = int(np.clip(PIECE_NUMBERS // _widest(serving_model), 32, MOST_ROWS))
+        self._inputs = [tensor.name for tensor in serving_model.inputs]
         # One trace for any number of rows.
         rows = {tensor.name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in serving_model.inputs}
-        self._inputs = list(rows)
         self._answer = tf.function(
-            lambda inputs: tf.cast(serving_model(inputs, training=False), tf.float32),
+            lambda inputs: tf.cast(serving_model(enter(inputs) if enter else inputs, training=False), tf.float32),
             autograph=False,
-            input_signature=[rows],
+            input_signature=None if enter else [rows],
+            reduce_retracing=enter is not None,
         )
         self._losses = tf.function(
             lambda target, outputs: objective.rows(target, outputs, from_logits=False, smooth=False),

@@ -98,7 +98,7 @@ class Job:
         tools = self.fit.tools
         if model is self.built.serving_model:
             return tools.forward, tools.figures
-        forward = Forward(model, tools.objective)
+        forward = Forward(model, tools.objective, self.built.enter)
         return forward, EpochFigures(self.problem, forward, list(self.order.training["metrics"]))
 
     def _curves(self, stop_reason: StopReason, forward: Forward, metrics: dict[str, Any]) -> Curves:
