@@ -21,6 +21,8 @@ from workers.child import Order
 log = logging.getLogger(__name__)
 
 LOG_BYTES = 1_000_000  # a job's log, at most: its end
+# What an error shows of it: enough for a stack trace, and still a row that is quick to read.
+TAIL_LINES, TAIL_BYTES = 30, 4000
 # Colours, cursor moves and other control characters, but tab and line feed.
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -115,6 +117,17 @@ class LogShipper:
             self._shipped_bytes = size
         except OSError as error:
             log.warning("the job's log could not be stored", extra={"error": str(error), "key": self._key})
+
+    def tail(self) -> str:
+        """Return the last lines as they may be shown; "" where the log cannot be read."""
+        try:
+            with self._path.open("rb") as source:
+                source.seek(max(0, source.seek(0, os.SEEK_END) - TAIL_BYTES))
+                text = source.read(TAIL_BYTES)
+        except OSError:
+            return ""
+        lines = self._clean(text).decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
+        return "\n".join(lines)
 
     def _clean(self, text: bytes) -> bytes:
         for path in self._hidden:

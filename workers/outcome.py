@@ -22,11 +22,18 @@ class Outcome:
 
 
 def decide(
-    final: dict[str, Any] | None, exit_: Exit, wish: Wish | None, *, killed: bool, ran_out_of_memory: bool
+    final: dict[str, Any] | None,
+    exit_: Exit,
+    wish: Wish | None,
+    *,
+    killed: bool,
+    ran_out_of_memory: bool,
+    log_tail: str = "",
 ) -> Outcome:
     """Return what becomes of the job.
 
-    `final` is the trainer's last report (`done`, `failed` or `stopped`), None when it ended without one.
+    `final` is the trainer's last report (`done`, `failed` or `stopped`), None when it ended without one. `log_tail`:
+    the last lines of its log; they go into the error where nobody foresaw it.
     """
     if wish == "lost":
         return Outcome("nothing")
@@ -35,7 +42,8 @@ def decide(
     if wish in ("cancel", "keep"):
         return Outcome("cancelled")
     if final is not None and final["type"] == "failed":
-        error = _with_detail(final["error"], exit_)
+        unforeseen = final["error"].get("code") == "internal_error"
+        error = _with_detail(final["error"], exit_, log_tail if unforeseen else "")
         if error["retryable"]:
             return Outcome("requeue", error, charge=True, reason="retryable")
         return Outcome("fail", error)
@@ -43,18 +51,34 @@ def decide(
         return Outcome("paused")
     if wish == "drain" and (killed or final is not None):
         return Outcome("requeue", reason="drained")
-    return Outcome("requeue", crash_error(exit_, wish, ran_out_of_memory), charge=True, reason="crashed")
+    return Outcome("requeue", crash_error(exit_, wish, ran_out_of_memory, log_tail), charge=True, reason="crashed")
 
 
-def crash_error(exit_: Exit, wish: Wish | None, ran_out_of_memory: bool) -> dict[str, Any]:
+def crash_error(exit_: Exit, wish: Wish | None, ran_out_of_memory: bool, log_tail: str = "") -> dict[str, Any]:
     """Return the typed error of a trainer that ended without a word."""
     if wish == "stalled":
-        code, message = "stalled", "The trainer reported no step for too long and was stopped."
-    elif ran_out_of_memory and exit_.signal == signal.SIGKILL:
-        code, message = "out_of_memory", "The machine ran out of memory, and the system ended the trainer."
+        code, message = "stalled", (
+            "The trainer reported no step for too long and was stopped. See the end of its log; where a step takes "
+            "that long, use a smaller batch_size."
+        )  # fmt: skip
+    elif _ended_for_memory(exit_, ran_out_of_memory, log_tail):
+        code, message = "out_of_memory", (
+            "The machine ran out of memory, and the trainer was ended. Use a smaller batch_size or architecture, fewer "
+            "or shorter inputs, or a worker with more memory."
+        )  # fmt: skip
     else:
-        code, message = "worker_lost", f"The trainer ended {_how(exit_)} before it was done."
-    return _with_detail({"code": code, "message": message, "retryable": code != "out_of_memory"}, exit_)
+        code, message = "worker_lost", (
+            f"The trainer ended {_how(exit_)} before it was done. See the end of its log, and retry the job when the "
+            "cause is gone."
+        )  # fmt: skip
+    return _with_detail({"code": code, "message": message, "retryable": code != "out_of_memory"}, exit_, log_tail)
+
+
+def _ended_for_memory(exit_: Exit, ran_out_of_memory: bool, log_tail: str) -> bool:
+    # The kernel's killer, or C++ that got no memory: std::bad_alloc ends the process by SIGABRT.
+    if exit_.signal == signal.SIGKILL:
+        return ran_out_of_memory
+    return exit_.signal == signal.SIGABRT and "bad_alloc" in log_tail
 
 
 def _how(exit_: Exit) -> str:
@@ -65,9 +89,11 @@ def _how(exit_: Exit) -> str:
     return "with the process that started it"
 
 
-def _with_detail(error: dict[str, Any], exit_: Exit) -> dict[str, Any]:
+def _with_detail(error: dict[str, Any], exit_: Exit, log_tail: str = "") -> dict[str, Any]:
     detail = dict(error.get("detail") or {})
     detail |= {"exit_code": exit_.code, "signal": exit_.signal, "peak_memory_bytes": exit_.peak_memory_bytes}
+    if log_tail:
+        detail["log_tail"] = log_tail
     return {
         "code": str(error.get("code") or "internal_error"),
         "message": str(error.get("message") or "The trainer failed without saying why."),

@@ -64,6 +64,8 @@ class Recorder:
 
     def __init__(self, database: Database, blobs: BlobStore, job_id: str, attempt: int, guard: Guard) -> None:
         self.final: dict[str, Any] | None = None
+        self.halved: dict[str, Any] = {}
+        """Fields of `training` that differ from those that the job was claimed with."""
         self._database = database
         self._blobs = blobs
         self._job_id = job_id
@@ -120,6 +122,9 @@ class Recorder:
                 return jobs.record_progress(session, job, attempt, progress)
             case "warnings":
                 return jobs.record_warnings(session, job, attempt, report["warnings"])
+            case "batch_halved":
+                self.halved = {**self.halved, **report["training"]}
+                return jobs.record_halving(session, job, attempt, report["training"], report["data"])
             case "event":
                 return jobs.append_event(session, job, attempt, report["name"], report.get("data"))
             case other:

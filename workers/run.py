@@ -18,6 +18,7 @@ from app.storage.blobs import BlobStore, get_tree, put_tree
 from workers.attempt import AttemptFolder, DataFolders, LogShipper
 from workers.child import Exit, Order, Spawner, Trainer
 from workers.guard import Guard
+from workers.halving import describe_halving, halve
 from workers.outcome import Outcome, OutOfMemoryWatch, decide
 from workers.recorder import WRITE_SECONDS, Inbox, LeaseLost, Recorder
 
@@ -74,6 +75,7 @@ class Run:
             self.guard.wish,
             killed=self.guard.killed or exit_ == Exit(),
             ran_out_of_memory=memory.fired(),
+            log_tail=self.logs.tail(),
         )
         self.logs.ship()
         self._conclude(outcome, exit_)
@@ -160,6 +162,7 @@ class Run:
             outcome = self._publish(exit_)
         if outcome.edge == "nothing":
             return
+        outcome, halving = self._halve(outcome)
         job_id, attempt = self.job.id, self.job.attempt
         end = jobs.AttemptEnd(exit_.code, exit_.signal, exit_.peak_memory_bytes)
         seconds = (self.recorder.final or {}).get("trained_seconds")
@@ -175,6 +178,8 @@ class Run:
                     spent = self.job.trained_seconds if seconds is None else seconds
                     return jobs.paused(session, job_id, attempt, trained_seconds=spent, end=end)
                 case _:
+                    if halving is not None:
+                        jobs.record_halving(session, job_id, attempt, *halving)
                     return jobs.requeue(
                         session, job_id, attempt, charge=outcome.charge, error=outcome.error,
                         reason=outcome.reason, trained_seconds=seconds, end=end,
@@ -182,6 +187,25 @@ class Run:
 
         taken = self.recorder.write(work)
         log.info("attempt over", extra={"job": job_id, "attempt": attempt, "edge": outcome.edge, "taken": bool(taken)})
+
+    def _halve(self, outcome: Outcome) -> tuple[Outcome, tuple[dict[str, Any], dict[str, Any]] | None]:
+        """Where the trainer was ended for want of memory, let the next attempt begin with half the batch.
+
+        Each such end is charged (it may have hurt others on the machine), so `max_failures` bounds them. Nothing is
+        halved for the attempt that there will not be; a batch that cannot be halved ends the job.
+        """
+        error = outcome.error or {}
+        if outcome.edge != "requeue" or error.get("code") != "out_of_memory":
+            return outcome, None
+        if "training" not in self.job.resolved:  # no batch to halve: tried again as it is
+            return outcome, None
+        before = {**self.job.resolved["training"], **self.recorder.halved}
+        changed = halve(before)
+        if changed is None:
+            return Outcome("fail", error), None
+        if self.job.failures + 1 >= self.job.max_failures:
+            return outcome, None
+        return outcome, (changed, describe_halving(before, before | changed, "process", error["message"]))
 
     def _publish(self, exit_: Exit) -> Outcome:
         """Store the bundle, then version and state in one transaction; return what is left to do."""

@@ -1,6 +1,9 @@
 """From an order to a job that is ready for its first update."""
 
+from dataclasses import dataclass
 from typing import Any
+
+import keras
 
 from app.core.errors import TrainyardError
 from app.datasets.stored import StoredDataset
@@ -28,31 +31,57 @@ from workers.trainer.state import ModelState
 from workers.trainer.stopping import Stopper
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What a job stands on, however its batches are cut: precision, data, and the problem they pose."""
+
+    precision: str
+    fingerprint: dict[str, Any]
+    prepared: Prepared
+    problem: Problem
+
+
 def prepare_job(order: Order, reports: Reports, control: Control, execution: Execution | None = None) -> Job:
     """Read the data and build everything up to the first update.
 
     `execution` None: that of the checkpoint to go on from, else chosen by the size of the job. TrainingFailed when the
     data or the architecture is at fault.
     """
-    training = order.training
+    return assemble(lay_ground(order, reports), order, reports, control, execution)
+
+
+def lay_ground(order: Order, reports: Reports) -> Ground:
+    """Set the device up and read the data; TrainingFailed when the data is at fault."""
     device.set_up(order.threads, order.seed)
-    precision = device.choose_precision(training["precision"], reports)
+    precision = device.choose_precision(order.training["precision"], reports)
     fingerprint = device.fingerprint(order.threads, precision)
     reports.send("started", fingerprint=fingerprint)
-    checkpoint = find_checkpoint(order, reports)
-    if execution is None and checkpoint is not None:
-        execution = checkpoint.state["execution"]
     prepared = read_data(order)
     if prepared.warnings:
         reports.send("warnings", warnings=prepared.warnings)
-    problem = state_problem(prepared)
-    built = build_model(order, prepared)
-    plan = plan_loop(training, problem, built, execution)
-    tools = equip(order, problem, built, plan, precision, reports, control)
-    fit = Fit(tools, make_stopper(training, problem, reports))
+    return Ground(precision, fingerprint, prepared, state_problem(prepared))
+
+
+def assemble(
+    ground: Ground, order: Order, reports: Reports, control: Control, execution: Execution | None = None
+) -> Job:
+    """Build network, optimizer and loop on the data, and go on from the newest whole checkpoint, if there is one.
+
+    TrainingFailed when the architecture is at fault.
+    """
+    # Again, for a second assembly in this process: it begins with the same weights.
+    keras.utils.set_random_seed(order.seed)
+    checkpoint = find_checkpoint(order, reports)
+    if execution is None and checkpoint is not None:
+        execution = checkpoint.state["execution"]
+    problem = ground.problem
+    built = build_model(order, ground.prepared)
+    plan = plan_loop(order.training, problem, built, execution)
+    tools = equip(order, problem, built, plan, ground.precision, reports, control)
+    fit = Fit(tools, make_stopper(order.training, problem, reports))
     if checkpoint is not None:
         resume(fit, checkpoint, reports)
-    return Job(order, reports, control, prepared, problem, built, fit, precision, fingerprint)
+    return Job(order, reports, control, ground.prepared, problem, built, fit, ground.precision, ground.fingerprint)
 
 
 def read_data(order: Order) -> Prepared:
@@ -115,13 +144,14 @@ def plan_loop(training: dict[str, Any], problem: Problem, built: Built, executio
     rows = len(problem.train)
     batch_size = min(int(training["batch_size"]), rows)
     accumulation = int(training["gradient_accumulation_steps"])
+    effective = training.get("effective_batch_size")
     batches = -(-rows // batch_size) * int(training["epochs"])
     if execution is None:
         execution = choose_execution(built.training_model, batch_size, batches)
     if problem.train.nbytes > IN_DEVICE_BYTES:
         # Pieces of rows have many sizes; XLA would compile for each.
         execution = "graph"
-    return LoopPlan(rows, batch_size, accumulation, execution)
+    return LoopPlan(rows, batch_size, accumulation, execution, None if effective is None else int(effective))
 
 
 def make_stopper(training: dict[str, Any], problem: Problem, reports: Reports) -> Stopper:
@@ -137,9 +167,13 @@ def make_stopper(training: dict[str, Any], problem: Problem, reports: Reports) -
 
 
 def find_checkpoint(order: Order, reports: Reports) -> Checkpoint | None:
-    """Return the checkpoint to go on from; where it is not whole that is said, and training begins anew."""
-    if order.checkpoint is None:
-        return None
+    """Return the checkpoint to go on from; where it is not whole that is said, and training begins anew.
+
+    Those that this attempt wrote, before memory ran out, are newer than the one it was given.
+    """
+    own = latest_whole(order.output / "checkpoints")
+    if own is not None or order.checkpoint is None:
+        return own
     found = latest_whole(order.checkpoint)
     if found is None:
         reports.event("checkpoint_unusable", reason="it is damaged or missing")

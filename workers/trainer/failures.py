@@ -47,11 +47,26 @@ def diverged(epoch: int, step: int, what: str, learning_rate: float, best_epoch:
 
 
 def out_of_memory(what: str) -> TrainingFailed:
-    """The device or the machine had too little memory."""
+    """The device or the machine had too little memory, and not for a batch of training."""
     return TrainingFailed(
         "out_of_memory",
-        f"There was not enough memory {what}. Try a smaller batch_size (with gradient_accumulation_steps "
-        "for the same effect), a smaller architecture, or a worker with more memory.",
+        f"There was not enough memory {what}. Use fewer or shorter inputs, a smaller architecture, or a worker with "
+        "more memory.",
+    )
+
+
+def too_large(where: str, training: dict[str, Any], device_peak_bytes: int | None) -> TrainingFailed:
+    """Not even the smallest batch had room; `training` is the last that was tried."""
+    batch_size, halvings = training["batch_size"], training.get("batch_halvings", 0)
+    detail = {"where": where, "batch_size": batch_size, "batch_halvings": halvings}
+    if device_peak_bytes is not None:
+        detail["device_peak_memory_bytes"] = device_peak_bytes
+    tried = f", after the batch was halved {halvings} time(s)" if halvings else ""
+    return TrainingFailed(
+        "out_of_memory",
+        f"There was not enough memory for a batch of {batch_size} row(s){tried}. Use a smaller architecture, fewer or "
+        "shorter inputs, or a worker with more memory.",
+        detail=detail,
     )
 
 

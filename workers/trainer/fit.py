@@ -24,11 +24,14 @@ from workers.trainer.reports import Reports
 from workers.trainer.schedules import Schedule
 from workers.trainer.state import ModelState, named_best, unnamed
 from workers.trainer.stopping import Stopper
+from workers.trainer.time_left import TimeLeft
 
 StopReason = Literal["completed", "early_stopping", "time_budget", "cancelled"]
 Stop = Literal["paused", "drained"]
 # Rows that are fed in pieces go to the device at most this many bytes at a time.
 PIECE_BYTES = 256 << 20
+# Rows of the training split that are enough to see its loss: the error of a mean over them is 1 % of a deviation.
+LOOK_ROWS = 10_000
 
 
 @dataclass
@@ -58,6 +61,21 @@ class Tools:
     control: Control
 
 
+def watch_time(tools: Tools, trained_seconds: float) -> TimeLeft:
+    """Return what tells how long the job of `tools` still takes."""
+    problem, training = tools.problem, tools.order.training
+    validation = 0 if problem.validation is None else len(problem.validation)
+    test = 0 if problem.test is None else len(problem.test)
+    budget = training.get("max_seconds")
+    return TimeLeft(
+        rows_per_step=len(problem.train) / tools.plan.steps_per_epoch,
+        validation_rows=validation,
+        finish_rows=min(len(problem.train), LOOK_ROWS) + validation + test,
+        checkpoint_seconds=tools.order.checkpoint_seconds,
+        budget_seconds=None if budget is None else max(float(budget) - trained_seconds, 0.0),
+    )
+
+
 class Fit:
     """One fit, from the start or from a checkpoint."""
 
@@ -77,6 +95,7 @@ class Fit:
         self._epoch_order: tuple[int, Any, Any] = (-1, None, None)
         piece_rows = PIECE_BYTES // max(rows.nbytes // len(rows), 1)
         self._pacer = Pacer(max(piece_rows // plan.group, 1) if self._in_pieces else plan.steps_per_epoch)
+        self._time_left = watch_time(tools, self._seconds_before)
 
     @property
     def trained_seconds(self) -> float:
@@ -118,6 +137,7 @@ class Fit:
         sums = self.tools.function(data, order, rates, first, count, tf.constant(position.sums), before)
         position.sums = sums.numpy()
         self._pacer.took(count, time.perf_counter() - started)
+        self._time_left.stepped(count)
         position.step += count
         if not np.isfinite(position.sums[0]):
             raise diverged(position.epoch + 1, self.step, "training loss", self._rate(), self.stopper.best_epoch)
@@ -146,6 +166,7 @@ class Fit:
         plan, total = self.tools.plan, self._epochs * self.tools.plan.steps_per_epoch
         steps_per_second = self._pacer.steps_per_second
         rows_per_step = len(self.tools.problem.train) / plan.steps_per_epoch
+        eta_seconds = self._time_left.seconds(total - self.step, self._epochs - self.position.epoch)
         self.tools.reports.progress(
             urgent=urgent,
             epoch=min(self.position.epoch + 1, self._epochs),
@@ -154,7 +175,7 @@ class Fit:
             steps=total,
             fraction=round(self.step / total, 4),
             samples_per_second=round(steps_per_second * rows_per_step, 1) or None,
-            eta_seconds=round((total - self.step) / steps_per_second, 1) if steps_per_second else None,
+            eta_seconds=None if eta_seconds is None else round(eta_seconds, 1),
         )
 
     # -- epochs -------------------------------------------------------------------------------
@@ -185,6 +206,7 @@ class Fit:
         if validation:
             self._record(epoch, "validation", validation)
         self.position = Position(epoch=epoch)
+        self._time_left.epoch_ended()
         self._report_progress(urgent=epoch == self._epochs)
 
     def _record(self, epoch: int, split: str, values: dict[str, float]) -> None:
@@ -246,6 +268,7 @@ class Fit:
             trained_seconds=self.trained_seconds,
         )
         remove_old(parent)
+        self._time_left.saved()
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint; CheckpointCorrupt when it is of another job."""

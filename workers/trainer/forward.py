@@ -37,11 +37,22 @@ class Forward:
         )
 
     def answers(self, rows: Rows) -> NDArray[np.float32]:
-        """Return the serving model's output for every row, (N, …) float32."""
-        pieces = [
-            self._answer({name: piece.inputs[name] for name in self._inputs}).numpy() for piece in self._pieces(rows)
-        ]
-        return np.concatenate(pieces)
+        """Return the serving model's output for every row, (N, …) float32.
+
+        A piece that there is no memory for is tried again at half its rows; the error of a single row is raised.
+        """
+        answers, start = [], 0
+        while start < len(rows):
+            piece = rows.take(slice(start, start + self._piece))
+            try:
+                answers.append(self._answer({name: piece.inputs[name] for name in self._inputs}).numpy())
+            except (MemoryError, tf.errors.ResourceExhaustedError):
+                if len(piece) == 1:
+                    raise
+                self._piece = -(-len(piece) // 2)
+                continue
+            start += len(piece)
+        return np.concatenate(answers)
 
     def loss(self, rows: Rows, answers: NDArray[np.float32]) -> float:
         """Return the loss of answers, averaged over the weights of the rows."""
@@ -49,9 +60,6 @@ class Forward:
         if rows.weight is None or not rows.weight.any():
             return float(losses.mean())
         return float(np.average(losses, weights=rows.weight))
-
-    def _pieces(self, rows: Rows) -> list[Rows]:
-        return [rows.take(slice(start, start + self._piece)) for start in range(0, len(rows), self._piece)]
 
 
 def _widest(model: Any) -> int:

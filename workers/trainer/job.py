@@ -11,15 +11,12 @@ from workers.trainer.control import Control
 from workers.trainer.epochs import EpochFigures, finite
 from workers.trainer.evaluation import Answers, class_shares, evaluate
 from workers.trainer.export import check_model, serving_model_of, write_model
-from workers.trainer.fit import Fit, Stop, StopReason
+from workers.trainer.fit import LOOK_ROWS, Fit, Stop, StopReason
 from workers.trainer.forward import Forward
 from workers.trainer.order import Order
 from workers.trainer.problem import Problem
 from workers.trainer.reports import Reports
 from workers.trainer.verdict import Curves, judge
-
-# Rows of the training split that are enough to see its loss: the error of a mean over them is 1 % of a deviation.
-LOOK_ROWS = 10_000
 
 
 @dataclass
@@ -38,7 +35,10 @@ class Job:
 
     def run(self) -> None:
         """Train and finish, or stop when that is asked for; TrainingFailed when either goes wrong."""
-        ended = self.train()
+        self.conclude(self.train())
+
+    def conclude(self, ended: StopReason | Stop) -> None:
+        """Do what the end of training asks for."""
         if ended == "paused" or ended == "drained":
             self._stop(ended)
         elif self._is_unwanted():

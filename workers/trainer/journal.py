@@ -16,6 +16,8 @@ def line_of(kind: str, fields: dict[str, Any]) -> str | None:
             return f"epoch {fields['epoch']}, step {fields['step']}, {fields['split']}: {values}"
         case "checkpoint":
             return f"checkpoint at epoch {fields['epoch']}, step {fields['step']}"
+        case "batch_halved":
+            return f"batch halved: {fields['data']}"
         case "event":
             return f"{fields['name']}: {fields['data']}"
         case "done":

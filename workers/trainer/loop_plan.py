@@ -51,17 +51,21 @@ def _tensors(found: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class LoopPlan:
-    """The sizes of a training function."""
+    """The sizes of a training function.
+
+    `effective_batch_size`: the rows of an update, where the last of its batches is smaller than the others.
+    """
 
     rows: int
     batch_size: int
     accumulation: int
     execution: Execution
+    effective_batch_size: int | None = None
 
     @property
     def group(self) -> int:
         """Rows of one full update."""
-        return self.batch_size * self.accumulation
+        return self.effective_batch_size or self.batch_size * self.accumulation
 
     @property
     def steps_per_epoch(self) -> int:

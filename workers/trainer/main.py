@@ -5,7 +5,6 @@ control lines are read from standard input where `--control` is given.
 """
 
 import argparse
-import errno
 import os
 import sys
 import traceback
@@ -14,9 +13,9 @@ from typing import IO, BinaryIO, cast
 
 import tensorflow as tf
 
-from workers.trainer.assembly import prepare_job
 from workers.trainer.control import Control
 from workers.trainer.failures import TrainingFailed, no_room, out_of_memory, storage_full
+from workers.trainer.memory import is_out_of_memory, run_within_memory
 from workers.trainer.order import Order, read_order
 from workers.trainer.reports import Reports
 
@@ -35,8 +34,8 @@ def run(order: Order, reports: IO[bytes], control: int | None) -> int:
         _run(order, told, Control(control))
     except TrainingFailed as error:
         _fail(told, error)
-    except (MemoryError, tf.errors.ResourceExhaustedError):
-        _fail(told, out_of_memory("for this job"))
+    except MemoryError:
+        _fail(told, out_of_memory("on the worker"))
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -47,7 +46,7 @@ def run(order: Order, reports: IO[bytes], control: int | None) -> int:
 
 
 def _run(order: Order, reports: Reports, control: Control) -> None:
-    prepare_job(order, reports, control).run()
+    run_within_memory(order, reports, control)
 
 
 def _fail(reports: Reports, failure: TrainingFailed) -> None:
@@ -57,8 +56,8 @@ def _fail(reports: Reports, failure: TrainingFailed) -> None:
 
 
 def _unforeseen(error: BaseException) -> TrainingFailed:
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return out_of_memory("on the worker")
+    if is_out_of_memory(error):
+        return out_of_memory("on the worker" if isinstance(error, OSError) else "on the device")
     return TrainingFailed(
         "internal_error",
         f"The trainer failed with {type(error).__name__}; the job's log says where.",

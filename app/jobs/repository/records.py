@@ -105,6 +105,16 @@ def record_progress(
     return _set(session, job_id, attempt, **values)
 
 
+def record_halving(session: Session, job_id: str, attempt: int, training: dict[str, Any], data: dict[str, Any]) -> bool:
+    """Replace fields of `resolved.training` by what really runs now, and say so in an event `batch_halved`."""
+    job = lock(session, job_id, state="running", attempt=attempt)
+    if job is None:
+        return False
+    resolved = {**job.resolved, "training": {**job.resolved["training"], **storable(training)}}
+    _set(session, job_id, attempt, resolved=resolved)
+    return append_event(session, job_id, attempt, "batch_halved", {"attempt": attempt, **data})
+
+
 def record_warnings(session: Session, job_id: str, attempt: int, warnings: list[dict[str, Any]]) -> bool:
     """Add to the job's warnings those that are not among them yet."""
     job = lock(session, job_id, state="running", attempt=attempt)
