@@ -9,8 +9,9 @@ import os
 from celery import Celery
 
 from app.core.settings import Settings
+from app.jobs.queue import TASK, celery_queue
 
-TASK = "trainyard.run"
+__all__ = ["TASK", "app", "make_celery", "settings", "worker_arguments"]
 
 
 def make_celery(broker_url: str, slots: int) -> Celery:
@@ -59,10 +60,11 @@ def make_celery(broker_url: str, slots: int) -> Celery:
     return app
 
 
-def worker_arguments(name: str, slots: int) -> list[str]:
+def worker_arguments(name: str, slots: int, queues: tuple[str, ...]) -> list[str]:
     """Return Celery's command line for a worker; who gossips or mingles needs a broker that answers."""
     return [
         "--quiet", "worker", "--pool=prefork", f"--concurrency={slots}", f"--hostname={name}",
+        f"--queues={','.join(map(celery_queue, queues))}",
         "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING",
     ]  # fmt: skip
 

@@ -1,16 +1,27 @@
-"""The accelerators of this host, as the driver lists them; no framework is loaded to ask."""
+"""The accelerators of this host, as the driver lists them, and which slot has which; no framework is loaded to ask."""
 
 import os
 import shutil
 import subprocess
 from typing import Any
 
+from app.core.settings import Settings
+
 _FIELDS = ("uuid", "name", "memory.total")
 _TIMEOUT_SECONDS = 10.0
 
 
 def list_devices() -> list[dict[str, Any]]:
-    """Return `{"uuid","name","memory_bytes"}` of each NVIDIA device; none where there is no driver."""
+    """Return `{"uuid","name","memory_bytes"}` of each device that this process may use; none where there is no driver.
+
+    `CUDA_VISIBLE_DEVICES` says which those are; what it names and the driver does not list is taken at its word.
+    """
+    found = _ask_driver()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return found if named is None else choose_devices(named, found)
+
+
+def _ask_driver() -> list[dict[str, Any]]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -24,16 +35,39 @@ def list_devices() -> list[dict[str, Any]]:
     return parse_devices(done.stdout)
 
 
-def slot_environment(slot: int, slots: int) -> dict[str, str]:
-    """Return what gives the trainers of one slot a device of their own; nothing where one slot has them all.
+def choose_devices(named: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the devices that `CUDA_VISIBLE_DEVICES` names, by index, by (the beginning of) a UUID, or a MIG name.
 
-    With more slots than devices, slots share. `CUDA_VISIBLE_DEVICES` of the worker says which there are to give.
+    As for CUDA, the first name that can be none ends the list: so "" and "-1" name none.
     """
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    devices = named or [device["uuid"] for device in list_devices()]
-    if slots == 1 or not devices:
-        return {}
-    return {"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]}
+    chosen: list[dict[str, Any]] = []
+    for name in (part.strip() for part in named.split(",")):
+        known = [device for device in found if name and device["uuid"].startswith(name)]
+        if name.isdigit() and found:
+            known = found[int(name) : int(name) + 1]
+        elif not known and (name.isdigit() or name.startswith(("GPU-", "MIG-"))):
+            known = [{"uuid": name, "name": None, "memory_bytes": None}]
+        if len(known) != 1:
+            break
+        chosen += known
+    return chosen
+
+
+def count_slots(settings: Settings, devices: list[dict[str, Any]]) -> int:
+    """Return how many slots a worker opens: with devices, no more than `device_slots` on each."""
+    return min(settings.worker_slots, len(devices) * settings.device_slots) if devices else settings.worker_slots
+
+
+def choose_queues(settings: Settings, devices: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the queues that a worker serves: those of the setting, else its kind of device and `default`."""
+    if settings.worker_queues is None:
+        return ("gpu" if devices else "cpu", "default")
+    return tuple(dict.fromkeys(name.strip() for name in settings.worker_queues.split(",")))
+
+
+def device_of(slot: int, devices: list[dict[str, Any]]) -> str | None:
+    """Return the UUID of the device that a slot owns, or shares where there are fewer; None where there is none."""
+    return devices[slot % len(devices)]["uuid"] if devices else None
 
 
 def parse_devices(text: str) -> list[dict[str, Any]]:

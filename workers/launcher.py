@@ -32,7 +32,8 @@ from app.storage.blobs import open_blobs
 from app.system.repository import record_worker, remove_worker
 from app.webhooks.delivery import Courier
 from workers.attempt import remove_orphans
-from workers.devices import list_devices
+from workers.devices import choose_queues, count_slots, device_of, list_devices
+from workers.probing import PROBE_EVERY_SECONDS, Probe
 from workers.rundir import VARIABLE, RunDir
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,14 @@ MISSING_SLOT_SECONDS = 20.0
 class Launcher:
     """One worker of a host."""
 
-    def __init__(self, settings: Settings, pool: str = "workers.pool") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: str = "workers.pool",
+        probe: str = "workers.probe",
+        probe_seconds: float = PROBE_EVERY_SECONDS,
+    ) -> None:
+        """`pool` and `probe` are the modules of Celery's process and of a device's probe."""
         self._settings = settings
         self._name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
         self._run_dir = RunDir.make(settings.work_dir, self._name)
@@ -56,11 +64,22 @@ class Launcher:
         self._blobs = open_blobs(settings.storage)
         self._bell = Bell(settings.broker)
         self._devices = list_devices()
+        self._slots = count_slots(settings, self._devices)
+        self._queues = choose_queues(settings, self._devices)
+        self._probe = Probe(self._run_dir, probe, self._devices)
+        self._probe_seconds = probe_seconds
         self._signals = 0
         self._stopping = threading.Event()
         self._courier = Courier(self._database, self._settings, stopping=self._stopping)
         self._complete_at = time.monotonic()
-        environment = {**os.environ, VARIABLE: str(self._run_dir.path), "TRAINYARD_WORKER_NAME": self._name}
+        # What was decided here is decided for all below.
+        environment = {
+            **os.environ,
+            VARIABLE: str(self._run_dir.path),
+            "TRAINYARD_WORKER_NAME": self._name,
+            "TRAINYARD_WORKER_SLOTS": str(self._slots),
+            "TRAINYARD_WORKER_QUEUES": ",".join(self._queues),
+        }
         self._celery = KeptChild("celery", [sys.executable, "-m", pool], environment=environment)
 
     def run(self) -> None:
@@ -72,9 +91,15 @@ class Launcher:
             self._repeat("presence", self._settings.heartbeat_seconds, self._show_presence),
             self._repeat("sweep", self._settings.sweep_seconds, self._sweep),
             self._repeat("webhooks", self._settings.webhook_seconds, self._courier.deliver_due),
+            self._repeat("probe", self._probe_seconds, self._probe.look),
         ]
+        if self._slots < self._settings.worker_slots:
+            log.warning(
+                "fewer slots than asked for: each GPU has as many as TRAINYARD_DEVICE_SLOTS allows",
+                extra={"slots": self._slots, "devices": len(self._devices)},
+            )
         self._celery.start()
-        log.info("worker started", extra={"worker": self._name, "slots": self._settings.worker_slots})
+        log.info("worker started", extra={"worker": self._name, "slots": self._slots, "queues": self._queues})
         while not self._signals:
             time.sleep(TICK_SECONDS)
             self._celery.keep()
@@ -109,10 +134,12 @@ class Launcher:
         return thread
 
     def _show_presence(self) -> None:
+        bad = set(self._run_dir.quarantined())
+        usable = [slot for slot in range(self._slots) if device_of(slot, self._devices) not in bad]
         with self._database.transaction() as session:
             record_worker(
                 session, name=self._name, host=socket.gethostname(), pid=os.getpid(),
-                slots=self._settings.worker_slots, devices=self._devices, release=RELEASE,
+                slots=len(usable), devices=self._probe.states(), release=RELEASE, queues=self._queues,
             )  # fmt: skip
 
     def _sweep(self) -> None:
@@ -122,7 +149,7 @@ class Launcher:
     def _replace_stuck_celery(self) -> None:
         slots = self._run_dir.slots()
         now = time.monotonic()
-        if len(slots) >= self._settings.worker_slots or any(slots.values()):
+        if len(slots) >= self._slots or any(slots.values()):
             self._complete_at = now
         elif now - self._complete_at > MISSING_SLOT_SECONDS and self._celery.pid is not None:
             log.warning("a slot is missing for too long; starting Celery anew")

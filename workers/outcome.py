@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from app.jobs.repository import DEVICE_LOST
 from workers.child import Exit
 from workers.guard import Wish
 
 Edge = Literal["publish", "fail", "requeue", "cancelled", "paused", "nothing"]
+
+# A trainer ends with this code when its device fails it: the job is not to blame, and the device is looked at.
+DEVICE_LOST_CODE = 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ def decide(
         return Outcome("publish")
     if wish in ("cancel", "keep"):
         return Outcome("cancelled")
+    if exit_.code == DEVICE_LOST_CODE:
+        message = "The device that the job ran on stopped computing."
+        error = {"code": "worker_lost", "message": message, "retryable": True}
+        return Outcome("requeue", _with_detail(error, exit_), reason=DEVICE_LOST)
     if final is not None and final["type"] == "failed":
         unforeseen = final["error"].get("code") == "internal_error"
         error = _with_detail(final["error"], exit_, log_tail if unforeseen else "")

@@ -5,6 +5,7 @@ import tempfile
 
 from app.core.logging import configure_logging
 from workers.celery_app import app, settings, worker_arguments
+from workers.devices import choose_queues, list_devices
 from workers.rundir import RunDir
 
 
@@ -14,7 +15,10 @@ def main() -> None:
     # The pool shares memory through files; a Celery that is killed cannot remove them, the launcher can.
     tempfile.tempdir = str(RunDir.of_environment(settings.work_dir).path)
     name = settings.worker_name or socket.gethostname()
-    app.worker_main(worker_arguments(f"trainyard@{name}", settings.worker_slots))
+    queues = choose_queues(settings, list_devices())
+    app.worker_main(
+        worker_arguments(f"trainyard@{name}", settings.worker_slots, choose_queues(settings, list_devices()))
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     drain        the launcher wants everybody to stop
     slot-<pid>   a slot lives
     busy-<pid>   it has a job, or is about to claim one
+    bad-<…>      a device failed a job: its slots claim none until the launcher has seen it compute again
 
 Files, because a slot is a grandchild of the launcher, through Celery, which passes nothing on.
 """
@@ -64,6 +65,25 @@ class RunDir:
             mark.touch()
         else:
             mark.unlink(missing_ok=True)
+
+    def quarantine(self, device: str) -> None:
+        """Say that a device has failed a job."""
+        self._bad(device).write_text(device, "utf-8")
+
+    def quarantined(self) -> list[str]:
+        """Return the devices in quarantine."""
+        return sorted(file.read_text("utf-8") for file in self.path.glob("bad-*"))
+
+    def is_quarantined(self, device: str) -> bool:
+        """Whether the device is in quarantine."""
+        return self._bad(device).exists()
+
+    def release(self, device: str) -> None:
+        """End the quarantine of a device."""
+        self._bad(device).unlink(missing_ok=True)
+
+    def _bad(self, device: str) -> Path:
+        return self.path / f"bad-{re.sub(r'[^A-Za-z0-9._-]', '-', device)}"
 
     def slots(self) -> dict[int, bool]:
         """Return the living slots by process id, and whether each has a job."""

@@ -26,6 +26,7 @@ from app.jobs import repository as jobs
 from app.storage.blobs import BlobStore
 from workers.attempt import DataFolders
 from workers.child import Program
+from workers.devices import choose_queues, list_devices
 from workers.rundir import RunDir
 from workers.supervisor import Supervisor
 
@@ -58,6 +59,8 @@ class Slot:
             run_dir.is_draining,
         )
         self._rings: queue.SimpleQueue[_Ring | None] = queue.SimpleQueue()
+        self._queues = list(choose_queues(settings, list_devices()))
+        self._device = program.environment.get("CUDA_VISIBLE_DEVICES")
         self._thread = threading.Thread(target=self._run, name="slot", daemon=True)
         self._stopping = threading.Event()
 
@@ -100,9 +103,10 @@ class Slot:
             self._supervisor.warm()
             self._run_dir.mark(busy=True)
             try:
-                job = None if self._run_dir.is_draining() else self._claim()
+                job = self._claim() if self._may_claim() else None
                 if job is not None:
                     self._supervise(job)
+                    self._judge_device(job)
             finally:
                 self._run_dir.mark(busy=False)
             if job is None:
@@ -115,10 +119,33 @@ class Slot:
         finally:
             log_context.reset(token)
 
+    def _may_claim(self) -> bool:
+        return not (self._run_dir.is_draining() or (self._device and self._run_dir.is_quarantined(self._device)))
+
+    def _judge_device(self, job: jobs.ClaimedJob) -> None:
+        """Put the slot's device into quarantine where the job was given back because of it."""
+        if self._device is None:
+            return
+        try:
+            with self._database.reading() as session:
+                outcome = jobs.attempt_outcome(session, job.id, job.attempt)
+        except DatabaseUnavailable:
+            return  # the next job will find out
+        if outcome == jobs.DEVICE_LOST:
+            log.error("a device failed a job; it is in quarantine", extra={"device": self._device})
+            self._run_dir.quarantine(self._device)
+
     def _claim(self) -> jobs.ClaimedJob | None:
         try:
             with self._database.transaction() as session:
-                return jobs.claim(session, self._worker, self._settings.lease_seconds, pid=os.getpid())
+                return jobs.claim(
+                    session,
+                    self._worker,
+                    self._settings.lease_seconds,
+                    queues=self._queues,
+                    owner_slots=self._settings.owner_slots,
+                    pid=os.getpid(),
+                )
         except DatabaseUnavailable:
             log.warning("the database does not answer; looking again later")
             return None

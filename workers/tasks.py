@@ -13,7 +13,7 @@ from app.lifeline import die_with_parent
 from app.storage.blobs import open_blobs
 from workers.celery_app import TASK, app, settings
 from workers.child import Program
-from workers.devices import slot_environment
+from workers.devices import device_of, list_devices
 from workers.rundir import RunDir
 from workers.slot import Slot, die_of_a_fault
 
@@ -25,7 +25,8 @@ def make_slot() -> Slot:
     blobs = open_blobs(settings.storage)
     data = DatasetCache(blobs, settings.work_dir)
     # billiard counts the children of a pool from 0, and gives a dead one's number to its successor.
-    program = Program(environment=slot_environment(current_process().index, settings.worker_slots))
+    device = device_of(current_process().index, list_devices())
+    program = Program(environment={} if device is None else {"CUDA_VISIBLE_DEVICES": device})
     return Slot(settings, RunDir.of_environment(settings.work_dir), blobs, data, program)
 
 

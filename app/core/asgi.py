@@ -73,7 +73,8 @@ class Edge:
         try:
             try:
                 if scope["path"] not in _OPEN_PATHS:
-                    scope["trainyard.project"] = self.authenticator.check(scope["headers"])
+                    caller = self.authenticator.identify(scope["headers"])
+                    scope["trainyard.project"], scope["trainyard.key"] = caller.project, caller.key
             except TrainyardError as error:
                 await send_error(answer.send, error, request_id, plain=is_plain_error_path(scope["path"]))
             else:

@@ -39,6 +39,14 @@ class Key:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request: the project it works in, and the name of its key, "" where no key is asked for."""
+
+    project: str
+    key: str
+
+
 def read_keys(path: Path) -> list[Key]:
     """Read `name:sha256` lines, `#` comments apart; ValueError names a line that is neither."""
     keys = []
@@ -86,8 +94,12 @@ class Authenticator:
 
     def check(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
         """Return the caller's project; raise Unauthorized without a hint of what was wrong."""
+        return self.identify(headers).project
+
+    def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+        """Return who calls; raise Unauthorized without a hint of what was wrong."""
         if self._path is None:
-            return DEFAULT_PROJECT
+            return Caller(DEFAULT_PROJECT, "")
         self._reload()
         given = next((value for name, value in headers if name == b"authorization"), b"")
         scheme, _, key = given.partition(b" ")
@@ -96,7 +108,7 @@ class Authenticator:
         matches = [hmac.compare_digest(digest, known.sha256) for known in self._keys]
         if scheme.lower() != b"bearer" or not any(matches):
             raise Unauthorized("Send a valid key as Authorization: Bearer <key>.")
-        return DEFAULT_PROJECT
+        return Caller(DEFAULT_PROJECT, self._keys[matches.index(True)].name)
 
     def _reload(self) -> None:
         if self._path is None or time.monotonic() - self._checked_at < _RELOAD_SECONDS:

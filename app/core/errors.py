@@ -17,7 +17,10 @@ A message names what was wrong and where; it never holds a path of the server, a
 trace, or a secret. One handler in `app/core/http.py` writes all of them.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+# pydantic puts the tag of a union's member before the name of a field; tags of bodies begin so, to be left out.
+UNION_TAG: Final = "kind="
 
 
 class TrainyardError(Exception):

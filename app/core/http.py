@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from app.core.errors import TooLarge, TrainyardError, Unprocessable, UnsupportedMedia
+from app.core.errors import UNION_TAG, TooLarge, TrainyardError, Unprocessable, UnsupportedMedia
 from app.core.json import dump_json, parse_json
 
 _MISSING = ("missing", "value_error.missing")
@@ -86,6 +86,12 @@ def get_project(request: Request) -> str:
     return project
 
 
+def get_key_name(request: Request) -> str:
+    """Return the name of the caller's key, "" where no key is asked for."""
+    key: str = request.scope["trainyard.key"]
+    return key
+
+
 class Page(BaseModel):
     """Where a list begins, how long a page is, and in which order."""
 
@@ -105,6 +111,7 @@ def page_query(
 
 ServicesDep = Annotated[Any, Depends(get_services)]
 ProjectDep = Annotated[str, Depends(get_project)]
+KeyNameDep = Annotated[str, Depends(get_key_name)]
 PageDep = Annotated[Page, Depends(page_query)]
 
 
@@ -159,7 +166,9 @@ def _finding(item: Any) -> dict[str, Any]:
     # Only the first part says where a field is sent; a field itself may be called `header`.
     place, *rest = item["loc"] or ("body",)
     where = [str(part) for part in (rest if place in ("body", "query", "path", "header") else item["loc"])]
-    param = ".".join(where) or None
+    if where and where[0].startswith(UNION_TAG):
+        where = where[1:]
+    param = ".".join(where) or item.get("ctx", {}).get("param")
     name = param or "The body"
     kind = item["type"]
     if kind == "extra_forbidden":

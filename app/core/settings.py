@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# A queue: also the name of a Celery queue and a label of metrics.
+QUEUE_NAME = "[a-z0-9][a-z0-9_-]{0,31}"
 # `host`, `host:port`, `[fd00::5]:port`
 _HOST = r" *([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})? *"
 
@@ -40,6 +42,14 @@ class Settings(BaseSettings):
     api_processes: PositiveInt = Field(1, description="API processes that `trainyard up` and `api` start.")
 
     worker_slots: PositiveInt = Field(1, description="Jobs that one worker trains at the same time.")
+    worker_queues: str | None = Field(
+        None,
+        pattern=rf"^ *{QUEUE_NAME}( *, *{QUEUE_NAME})* *$",
+        description="Queues that a worker serves, comma between; default: `gpu,default` where the host has a GPU, "
+        "else `cpu,default`.",
+    )
+    device_slots: PositiveInt = Field(1, description="Slots that may share one GPU; a worker opens no more.")
+    owner_slots: int = Field(0, ge=0, description="Jobs of one owner that may run at the same time; 0: no limit.")
     worker_name: str | None = Field(None, description="Name of this worker; default: host name and process id.")
     trainer_threads: int = Field(0, ge=0, description="CPU threads of a trainer; 0: the cores divided by the slots.")
     trainer_nice: int = Field(10, ge=0, le=19, description="How far a trainer steps back for predictions (nice level).")

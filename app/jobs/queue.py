@@ -14,6 +14,12 @@ TIMEOUT_SECONDS = 0.5
 # More than these at once only says that work is there, which the first of them says too.
 MAX_WAITING = 1000
 
+
+def celery_queue(name: str) -> str:
+    """Return the name of the Celery queue that the workers of our queue `name` listen to."""
+    return f"trainyard.{name}"
+
+
 _UNREACHABLE = (OperationalError, redis.exceptions.RedisError, OSError)
 _log = logging.getLogger("trainyard.bell")
 
@@ -39,7 +45,7 @@ class Bell:
                 "max_retries": 0,
             },
         )
-        self._waiting: queue.Queue[tuple[str, str] | None] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.Queue[tuple[str, str, str] | None] = queue.Queue(MAX_WAITING)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -61,10 +67,10 @@ class Bell:
                 return
             thread.join(4 * TIMEOUT_SECONDS)
 
-    def ring(self, job_id: str, project: str) -> None:
-        """Have a worker look for this job; returns at once, whatever the broker does."""
+    def ring(self, job_id: str, project: str, name: str = "default") -> None:
+        """Have a worker of queue `name` look for this job; returns at once, whatever the broker does."""
         try:
-            self._waiting.put_nowait((job_id, project))
+            self._waiting.put_nowait((job_id, project, name))
         except queue.Full:
             _log.warning("bell dropped", extra={"job": job_id, "project": project})
             return
@@ -81,9 +87,9 @@ class Bell:
 
     def _deliver(self) -> None:
         while (ring := self._waiting.get()) is not None:
-            job_id, project = ring
+            job_id, project, name = ring
             try:
-                self._app.send_task(TASK, args=[job_id], ignore_result=True, retry=False)
+                self._app.send_task(TASK, args=[job_id], queue=celery_queue(name), ignore_result=True, retry=False)
             except _UNREACHABLE as error:
                 # The message may hold the broker's URL, and with it a password: only its kind is logged.
                 reason = type(error).__name__

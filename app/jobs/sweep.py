@@ -53,8 +53,8 @@ def sweep_once(database: Database, blobs: BlobStore, settings: Settings, bell: B
         orphaned = repository.fail_orphans(session, BATCH)
     with database.transaction() as session:
         due = retention.rings_due(session, RING_AFTER_SECONDS, BATCH)
-    for job_id, project in due:
-        bell.ring(job_id, project)
+    for job_id, project, queue in due:
+        bell.ring(job_id, project, queue)
     with database.transaction() as session:
         expired = retention.expired_jobs(session, settings.retain_jobs_days, BATCH)
         deleted = [job_id for job_id in expired if retention.delete_job(session, job_id)]
@@ -67,7 +67,7 @@ def sweep_once(database: Database, blobs: BlobStore, settings: Settings, bell: B
         blobs.delete_tree(prefix)
     if collects:
         prefixes += collect_blobs(database, blobs, settings)
-    report = SweepReport(released, orphaned, [job_id for job_id, _ in due], deleted, prefixes, keys, workers)
+    report = SweepReport(released, orphaned, [job_id for job_id, *_ in due], deleted, prefixes, keys, workers)
     _log_report(report)
     return report
 

@@ -1,12 +1,26 @@
 """Rows of jobs as a client sees them (API.md §4)."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
 from app.core.clock import to_rfc3339
 from app.db.tables import Job, JobAttempt, JobCheckpoint, JobEvent, JobMetric
 from app.jobs.schemas import AttemptView, CheckpointView, EventView, JobError, JobView, MetricView
 
 
-def job_view(job: Job, position: int | None) -> JobView:
-    """Return the job; `position` is its place in the queue."""
+@dataclass(frozen=True)
+class Place:
+    """Where a queued job stands: its place in its queue, and when it is expected to start."""
+
+    position: int
+    expected_start_at: datetime | None = None
+    is_served: bool = True
+    """False: no worker that lives serves its queue."""
+
+
+def job_view(job: Job, place: Place | None = None) -> JobView:
+    """Return the job; `place` where it is queued and that is known."""
     return JobView(
         id=job.id,
         kind=job.kind,
@@ -15,24 +29,35 @@ def job_view(job: Job, position: int | None) -> JobView:
         attempt=job.attempt,
         failures=job.failures,
         max_failures=job.max_failures,
-        queue_position=position,
+        queue=job.queue,
+        owner=job.owner,
+        queue_position=place.position if place is not None else None,
+        expected_start_at=to_rfc3339(place.expected_start_at) if place is not None else None,
         created_at=to_rfc3339(job.created_at) or "",
         started_at=to_rfc3339(job.started_at),
         finished_at=to_rfc3339(job.finished_at),
         progress=job.progress,
         metrics=job.metrics,
         fit=job.fit,
-        warnings=job.warnings,
+        warnings=[*job.warnings, *_queue_warnings(job, place)],
         cancel_requested=job.cancel_requested_at is not None,
         pause_requested=job.pause_requested_at is not None,
         stop_reason=job.stop_reason,
         error=JobError(**job.error) if job.error else None,
         model=f"{job.model_name}@{job.model_version}" if job.model_version is not None else None,
+        result=job.result,
         request=job.request,
         resolved=job.resolved,
         metadata=job.meta,
         retry_of=job.retry_of,
     )
+
+
+def _queue_warnings(job: Job, place: Place | None) -> list[dict[str, Any]]:
+    if place is None or place.is_served:
+        return []
+    message = f"No worker that lives serves the queue {job.queue!r}; the job waits until one does."
+    return [{"code": "queue_not_served", "column": None, "message": message, "figures": {"queue": job.queue}}]
 
 
 def metric_view(metric: JobMetric) -> MetricView:

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from app.core.settings import QUEUE_NAME
+
 ColumnName = Annotated[str, Field(min_length=1, max_length=255)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 MODEL_NAME = r"^[a-z][a-z0-9._-]{0,62}$"
@@ -175,7 +177,16 @@ class DatasetSplits(Request):
     test: str | None = None
 
 
-class JobRequest(Request):
+class Queueing(Request):
+    """What a job of any kind may say: how it is queued, and what its owner calls it."""
+
+    metadata: dict[Annotated[str, Field(max_length=64)], JsonValue] = Field(default_factory=dict, max_length=64)
+    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
+    queue: str = Field("default", pattern=f"^{QUEUE_NAME}$", description="Only workers that serve it take the job.")
+    max_failures: int | None = Field(None, ge=1, le=100)
+
+
+class JobRequest(Queueing):
     """A training job."""
 
     kind: Literal["train"] = "train"
@@ -186,9 +197,6 @@ class JobRequest(Request):
     params: dict[str, JsonValue] = Field(default_factory=dict, description="The recipe's own; see GET /v1/recipes.")
     training: Training = Field(default_factory=Training)
     model: str | None = Field(None, pattern=MODEL_NAME, description="Name of the model that is published.")
-    metadata: dict[Annotated[str, Field(max_length=64)], JsonValue] = Field(default_factory=dict, max_length=64)
-    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
-    max_failures: int | None = Field(None, ge=1, le=100)
 
 
 def plain(model: BaseModel) -> dict[str, Any]:

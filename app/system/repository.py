@@ -10,7 +10,15 @@ from app.db.tables import Job, Worker
 
 
 def record_worker(
-    session: Session, *, name: str, host: str, pid: int, slots: int, devices: list[Any], release: str
+    session: Session,
+    *,
+    name: str,
+    host: str,
+    pid: int,
+    slots: int,
+    devices: list[Any],
+    release: str,
+    queues: tuple[str, ...] = ("default",),
 ) -> None:
     """Write down a sign of life; the first one makes the row."""
     worker = session.get(Worker, name)
@@ -18,12 +26,12 @@ def record_worker(
         session.merge(
             Worker(
                 name=name, host=host, pid=pid, slots=slots, devices=devices, release=release,
-                started_at=db_now(), last_seen_at=db_now(),
+                queues=list(queues), started_at=db_now(), last_seen_at=db_now(),
             )
         )  # fmt: skip
         return
     worker.last_seen_at = db_now()
-    worker.devices = devices
+    worker.devices, worker.slots, worker.queues = devices, slots, list(queues)
 
 
 def remove_worker(session: Session, name: str) -> None:
@@ -35,6 +43,11 @@ def live_workers(session: Session, within_seconds: float) -> list[Worker]:
     """Return the workers that were seen within `within_seconds`, by name."""
     query = select(Worker).where(Worker.last_seen_at > db_now(-within_seconds)).order_by(Worker.name)
     return list(session.scalars(query))
+
+
+def queues_of(worker: Worker) -> tuple[str, ...]:
+    """Return the queues that a worker serves; one of an earlier release serves the one there was."""
+    return ("default",) if worker.queues is None else tuple(worker.queues)
 
 
 def count_jobs(session: Session) -> dict[str, int]:

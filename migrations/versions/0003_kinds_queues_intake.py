@@ -32,6 +32,15 @@ def upgrade() -> None:
         batch_op.alter_column('recipe',
                existing_type=sa.VARCHAR(length=64),
                nullable=True)
+        batch_op.create_index('ix_jobs_fair', ['state', 'queue', 'priority', 'project', 'owner', 'id', 'run_after'], unique=False)
+        batch_op.create_index('ix_jobs_finished', ['state', 'finished_at'], unique=False)
+
+    op.create_table('owner_use',
+    sa.Column('project', sa.String(length=64), server_default='default', nullable=False),
+    sa.Column('owner', sa.String(length=128), nullable=False),
+    sa.Column('level', sa.Double(), nullable=False),
+    sa.PrimaryKeyConstraint('project', 'owner')
+    )
 
     with op.batch_alter_table('model_versions', schema=None) as batch_op:
         batch_op.add_column(sa.Column('intake', Json, nullable=True))
@@ -48,8 +57,11 @@ def downgrade() -> None:
     with op.batch_alter_table('model_versions', schema=None) as batch_op:
         batch_op.drop_column('intake')
 
+    op.drop_table('owner_use')
     op.execute("UPDATE jobs SET recipe = '' WHERE recipe IS NULL")
     with op.batch_alter_table('jobs', schema=None) as batch_op:
+        batch_op.drop_index('ix_jobs_finished')
+        batch_op.drop_index('ix_jobs_fair')
         batch_op.alter_column('recipe',
                existing_type=sa.VARCHAR(length=64),
                nullable=False)

@@ -15,7 +15,7 @@ from tests.servers import RedisServer, free_port, running_redis, wait_until
 
 def messages(server: RedisServer) -> list[dict[str, Any]]:
     with redis.Redis(port=server.port) as client:
-        raw: Any = client.lrange("celery", 0, -1)
+        raw: Any = client.lrange("trainyard.default", 0, -1)
     return [json.loads(message) for message in raw]
 
 

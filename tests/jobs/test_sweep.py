@@ -27,7 +27,7 @@ class FakeBell:
     def __init__(self) -> None:
         self.rung: list[tuple[str, str]] = []
 
-    def ring(self, job_id: str, project: str) -> None:
+    def ring(self, job_id: str, project: str, name: str = "default") -> None:
         self.rung.append((job_id, project))
 
 

@@ -3,13 +3,15 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
+from app.core.settings import Settings
 from app.storage.blobs import LocalBlobs
 from tests.workers.processes import wait_until
 from workers.attempt import LOG_BYTES, AttemptFolder, LogShipper, remove_orphans
-from workers.devices import parse_devices, slot_environment
+from workers.devices import choose_devices, choose_queues, count_slots, device_of, parse_devices
 from workers.rundir import RunDir
 
 
@@ -95,12 +97,39 @@ def test_the_drivers_list_of_devices_is_read() -> None:
     assert parse_devices(text) == [{"uuid": "GPU-1f", "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 81559 * 2**20}]
 
 
-def test_each_slot_gets_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
-    assert [slot_environment(n, 3) for n in range(3)] == [{"CUDA_VISIBLE_DEVICES": d} for d in ("0", "3", "0")]
-    assert slot_environment(0, 1) == {}
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr("workers.devices.list_devices", lambda: [{"uuid": "GPU-a"}, {"uuid": "GPU-b"}])
-    assert slot_environment(1, 2) == {"CUDA_VISIBLE_DEVICES": "GPU-b"}
-    monkeypatch.setattr("workers.devices.list_devices", list)
-    assert slot_environment(1, 2) == {}
+class TestDevices:
+    FOUND: ClassVar[list[dict[str, Any]]] = [{"uuid": f"GPU-{name}", "name": "x", "memory_bytes": 1} for name in "abc"]
+
+    @pytest.mark.parametrize(
+        ("named", "uuids"),
+        [
+            ("0,2", ["GPU-a", "GPU-c"]),
+            ("GPU-b,0", ["GPU-b", "GPU-a"]),
+            ("MIG-7", ["MIG-7"]),
+            ("1,9,0", ["GPU-b"]),  # as for CUDA, what there is none of ends the list
+            ("", []),
+            ("-1", []),
+        ],
+    )
+    def test_what_the_environment_names_is_what_there_is(self, named: str, uuids: list[str]) -> None:
+        assert [device["uuid"] for device in choose_devices(named, self.FOUND)] == uuids
+
+    def test_without_a_driver_names_are_taken_at_their_word(self) -> None:
+        assert [device["uuid"] for device in choose_devices("0,3", [])] == ["0", "3"]
+
+    def test_each_slot_owns_a_device(self) -> None:
+        assert [device_of(slot, self.FOUND) for slot in range(3)] == ["GPU-a", "GPU-b", "GPU-c"]
+        assert device_of(0, []) is None
+
+    def test_slots_share_a_device_only_where_that_is_allowed(self) -> None:
+        assert count_slots(Settings(worker_slots=8), self.FOUND) == 3
+        shared = Settings(worker_slots=8, device_slots=2)
+        assert count_slots(shared, self.FOUND) == 6
+        assert [device_of(slot, self.FOUND) for slot in range(6)].count("GPU-a") == 2
+        assert count_slots(Settings(worker_slots=2), self.FOUND) == 2
+        assert count_slots(Settings(worker_slots=8), []) == 8
+
+    def test_a_worker_serves_its_kind_of_device_and_default(self) -> None:
+        assert choose_queues(Settings(), []) == ("cpu", "default")
+        assert choose_queues(Settings(), self.FOUND) == ("gpu", "default")
+        assert choose_queues(Settings(worker_queues="night, default,night"), []) == ("night", "default")

@@ -2,7 +2,7 @@
 
 from app.db.tables.base import DEFAULT_PROJECT, Base, InProject, Json
 from app.db.tables.datasets import Dataset
-from app.db.tables.jobs import Job, JobAttempt, JobCheckpoint, JobDataset, JobEvent, JobMetric, JobModel
+from app.db.tables.jobs import Job, JobAttempt, JobCheckpoint, JobDataset, JobEvent, JobMetric, JobModel, OwnerUse
 from app.db.tables.models import Model, ModelAlias, ModelVersion
 from app.db.tables.system import Counter, IdempotencyKey, Worker
 from app.db.tables.webhooks import Webhook, WebhookDelivery, WebhookMessage
@@ -25,6 +25,7 @@ __all__ = [
     "Model",
     "ModelAlias",
     "ModelVersion",
+    "OwnerUse",
     "Webhook",
     "WebhookDelivery",
     "WebhookMessage",

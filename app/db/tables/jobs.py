@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstra
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.engine import db_now
-from app.db.tables.base import Base, InProject, Json
+from app.db.tables.base import DEFAULT_PROJECT, Base, InProject, Json
 from app.jobs.states import STATES
 
 
@@ -19,6 +19,9 @@ class Job(InProject, Base):
         CheckConstraint(f"state IN ({', '.join(map(repr, STATES))})", name="ck_jobs_state"),
         Index("ix_jobs_queue", "state", "priority", "id"),
         Index("ix_jobs_lease", "state", "lease_expires_at"),
+        # What a claim and a place in the queue need of a job, so that neither reads the rows themselves.
+        Index("ix_jobs_fair", "state", "queue", "priority", "project", "owner", "id", "run_after"),
+        Index("ix_jobs_finished", "state", "finished_at"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -59,6 +62,16 @@ class Job(InProject, Base):
     model_name: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[int | None]
     retry_of: Mapped[str | None] = mapped_column(String(40))
+
+
+class OwnerUse(InProject, Base):
+    """How much of the slots an owner has used lately; see `app.jobs.repository.fairness` for `level`."""
+
+    __tablename__ = "owner_use"
+
+    project: Mapped[str] = mapped_column(String(64), primary_key=True, default=DEFAULT_PROJECT)
+    owner: Mapped[str] = mapped_column(String(128), primary_key=True)
+    level: Mapped[float] = mapped_column(default=0.0)
 
 
 class JobDataset(InProject, Base):

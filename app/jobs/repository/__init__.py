@@ -5,8 +5,9 @@ asks for, `claims` the claim, `edges` those of a running attempt. `records` is w
 attempt reports, `queries` what is read, `retention` what is removed.
 """
 
-from app.jobs.repository.claims import CheckpointRef, ClaimedJob, DatasetRef, claim
+from app.jobs.repository.claims import CheckpointRef, ClaimedJob, DatasetRef, ModelRef, claim
 from app.jobs.repository.edges import (
+    DEVICE_LOST,
     AttemptEnd,
     Released,
     cancelled,
@@ -17,6 +18,7 @@ from app.jobs.repository.edges import (
     requeue,
     succeed,
 )
+from app.jobs.repository.queries import attempt_outcome
 from app.jobs.repository.records import (
     Flags,
     append_event,
@@ -33,14 +35,17 @@ from app.jobs.repository.records import (
 from app.jobs.repository.verbs import NewJob, cancel, create_job, pause, resume
 
 __all__ = [
+    "DEVICE_LOST",
     "AttemptEnd",
     "CheckpointRef",
     "ClaimedJob",
     "DatasetRef",
     "Flags",
+    "ModelRef",
     "NewJob",
     "Released",
     "append_event",
+    "attempt_outcome",
     "cancel",
     "cancelled",
     "claim",

@@ -1,14 +1,26 @@
 """The edge from queued to running, and what the worker is handed with it."""
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import exists, insert, select
+from sqlalchemy import ColumnElement, Select, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.db.engine import db_now
-from app.db.tables import Dataset, Job, JobAttempt, JobCheckpoint, JobDataset
+from app.db.tables import Dataset, Job, JobAttempt, JobCheckpoint, JobDataset, JobModel, ModelVersion
+from app.jobs.repository import fairness
 from app.jobs.repository.moves import lock, move
+
+# One number for all claims: PostgreSQL's advisory lock, held to the end of the transaction.
+_CLAIMS = 7_301_002
+_HEADS = 16
+
+_is_version = (
+    (ModelVersion.project == JobModel.project)
+    & (ModelVersion.name == JobModel.name)
+    & (ModelVersion.version == JobModel.version)
+)
 
 
 @dataclass(frozen=True)
@@ -16,6 +28,16 @@ class DatasetRef:
     """Where a data set of the job lies."""
 
     id: str
+    sha256: str
+    blob_prefix: str
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """Where the bundle of a model version that the job reads lies; `sha256` is its manifest's."""
+
+    name: str
+    version: int
     sha256: str
     blob_prefix: str
 
@@ -51,6 +73,8 @@ class ClaimedJob:
     datasets: dict[str, DatasetRef]
     checkpoints: list[CheckpointRef]
     """Newest first: where one is corrupt, the next is taken."""
+    models: dict[str, ModelRef] = field(default_factory=dict)
+    """The versions that the job reads, by role."""
 
     @property
     def best(self) -> CheckpointRef | None:
@@ -59,29 +83,46 @@ class ClaimedJob:
 
 
 def data_is_gone() -> Any:
-    """The condition, on a row of `Job`, that a data set it names is no longer there."""
-    return exists(
+    """The condition, on a row of `Job`, that a data set or model version it reads is no longer there."""
+    without_data = exists(
         select(JobDataset.role)
         .outerjoin(Dataset, Dataset.id == JobDataset.dataset_id)
         .where(JobDataset.job_id == Job.id, Dataset.id.is_(None))
     )
+    return without_data | model_is_gone()
+
+
+def model_is_gone() -> Any:
+    """The condition, on a row of `Job`, that a model version it reads is no longer there."""
+    return exists(
+        select(JobModel.role)
+        .outerjoin(ModelVersion, _is_version)
+        .where(JobModel.job_id == Job.id, ModelVersion.version.is_(None))
+    )
 
 
 def claim(
-    session: Session, worker: str, lease_seconds: float, job_id: str | None = None, *, pid: int | None = None
+    session: Session,
+    worker: str,
+    lease_seconds: float,
+    job_id: str | None = None,
+    *,
+    queues: list[str] | None = None,
+    owner_slots: int = 0,
+    pid: int | None = None,
 ) -> ClaimedJob | None:
-    """Take the job, or, without `job_id`, the first of the queue; None where there is none to take.
+    """Take the job, or, without `job_id`, the first of `queues`; None where there is none to take.
 
-    The order is by priority, then by age. `attempt` rises by one, and the lease runs from now
-    on the database's clock. Two workers never take the same job: PostgreSQL skips rows that
-    another claim has locked, SQLite claims one after the other.
+    The order is that of `fairness`; no owner gets more than `owner_slots` jobs under way, 0: no limit. `attempt`
+    rises by one, and the lease runs from now on the database's clock. Claims are made one after the other, so that
+    each counts those before it; a row that somebody else has locked (a cancel) is passed over.
     """
-    ready = select(Job.id).where(Job.state == "queued", Job.run_after <= db_now(), ~data_is_gone())
-    if job_id is not None:
-        ready = ready.where(Job.id == job_id)
-    found = session.scalar(
-        ready.order_by(Job.priority.desc(), Job.id).limit(1).with_for_update(skip_locked=True, of=Job)
-    )
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_CLAIMS)))  # SQLite: BEGIN IMMEDIATE is this lock
+    if job_id is None:
+        found = _first(session, queues, owner_slots)
+    else:
+        found = session.scalar(_free(Job.id == job_id))
     if found is None:
         return None
     job = lock(session, found, state="queued")
@@ -107,6 +148,27 @@ def claim(
     return _claimed(session, job, attempt)
 
 
+def _free(*conditions: ColumnElement[bool]) -> Select[Any]:
+    ready = (Job.state == "queued", Job.run_after <= db_now(), ~data_is_gone())
+    query = select(Job.id).where(*ready, *conditions).order_by(Job.id).limit(1)
+    return query.with_for_update(skip_locked=True, of=Job)
+
+
+def _first(session: Session, queues: list[str] | None, owner_slots: int) -> str | None:
+    """Return the first job that can be had, locked."""
+    for offset in itertools.count(0, _HEADS):
+        heads = session.execute(fairness.heads(queues, owner_slots, limit=_HEADS, offset=offset)).all()
+        for queue, priority, project, owner in heads:
+            group = (Job.queue == queue, Job.priority == priority, Job.project == project, Job.owner == owner)
+            # Most often it is the oldest of its group, unless its data is gone or somebody holds it.
+            found: str | None = session.scalar(_free(*group))
+            if found is not None:
+                return found
+        if len(heads) < _HEADS:
+            break
+    return None
+
+
 def _claimed_values(job: Job, attempt: int, worker: str, lease_seconds: float) -> dict[str, Any]:
     values: dict[str, Any] = {
         "attempt": attempt,
@@ -126,6 +188,11 @@ def _claimed(session: Session, job: Job, attempt: int) -> ClaimedJob:
         select(JobDataset.role, Dataset.id, Dataset.sha256, Dataset.blob_prefix)
         .join(Dataset, Dataset.id == JobDataset.dataset_id)
         .where(JobDataset.job_id == job.id)
+    )
+    versions = session.execute(
+        select(JobModel.role, ModelVersion.name, ModelVersion.version, ModelVersion.sha256, ModelVersion.blob_prefix)
+        .join(ModelVersion, _is_version)
+        .where(JobModel.job_id == job.id)
     )
     kept = session.scalars(
         select(JobCheckpoint)
@@ -148,4 +215,5 @@ def _claimed(session: Session, job: Job, attempt: int) -> ClaimedJob:
         checkpoints=[
             CheckpointRef(c.attempt, c.epoch, c.step, c.is_best, c.metrics, c.sha256, c.blob_prefix) for c in kept
         ],
+        models={role: ModelRef(name, version, sha256, prefix) for role, name, version, sha256, prefix in versions},
     )

@@ -3,17 +3,22 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from app.db import totals
 from app.db.engine import db_now
 from app.db.tables import Job, JobAttempt
-from app.jobs.repository.claims import data_is_gone
+from app.jobs.repository import fairness
+from app.jobs.repository.claims import data_is_gone, model_is_gone
 from app.jobs.repository.moves import EMPTY_METRICS, UNSYNCED, lock, move, storable
 from app.jobs.states import State
 from app.models import repository as models
 
 MAX_BACKOFF_SECONDS = 30.0
+# An attempt that ended because its device was lost: not the job's doing, unless it happens to it again and again.
+DEVICE_LOST = "device_lost"
+MAX_DEVICE_LOSSES = 10
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def requeue(
     With `charge` a failure is counted: the last one that the job may have ends it as `failed` with
     `error`, else it waits 2, 4, 8 … 30 seconds. A drain is not charged and may be claimed at once.
     What was asked of the job meanwhile is done instead of queueing it: cancel, then pause.
-    `reason` (`drained`, `lost`, `crashed`, `retryable`) goes into the event and the attempt.
+    `reason` (`drained`, `lost`, `crashed`, `retryable`, `device_lost`) goes into the event and the attempt.
     """
     job = lock(session, job_id, state="running", attempt=attempt)
     if job is None:
@@ -133,6 +138,7 @@ def requeue(
     if job.cancel_requested_at is not None:
         cancelled(session, job_id, attempt, trained_seconds=trained_seconds, end=end)
         return "cancelled"
+    charge = charge or (reason == DEVICE_LOST and _losses_of_devices(session, job_id) >= MAX_DEVICE_LOSSES)
     failures = job.failures + 1 if charge else job.failures
     if charge and failures >= job.max_failures:
         final = error or worker_lost(attempt, failures)
@@ -208,26 +214,25 @@ def release_expired(session: Session, limit: int) -> list[Released]:
         state = requeue(session, job_id, attempt, charge=True, reason="lost")
         if state is not None:
             released.append(Released(job_id, project, state))
+    if released:
+        totals.add(session, "lease_expiries", len(released))
     return released
 
 
 def fail_orphans(session: Session, limit: int) -> list[str]:
-    """Fail queued jobs whose data set is gone; return their ids."""
+    """Fail queued jobs whose data set, base or model is gone; return their ids."""
+    without_model = model_is_gone().label("without_model")
     found = session.execute(
-        select(Job.id, Job.project).where(Job.state == "queued", data_is_gone()).order_by(Job.id).limit(limit)
+        select(Job.id, without_model).where(Job.state == "queued", data_is_gone()).order_by(Job.id).limit(limit)
     ).all()
-    error = {
-        "code": "dataset_error",
-        "message": "A data set of this job was deleted before the job started.",
-        "retryable": False,
-        "detail": {},
-    }
-    values = {"error": error}
-    return [
-        job_id
-        for job_id, _ in found
-        if move(session, job_id, "queued", "failed", event="failed", data={"error": error}, values=values)
-    ]
+    failed = []
+    for job_id, model_gone in found:
+        code, what = ("configuration_error", "model") if model_gone else ("dataset_error", "data set")
+        message = f"A {what} of this job was deleted before the job started."
+        error = {"code": code, "message": message, "retryable": False, "detail": {}}
+        if move(session, job_id, "queued", "failed", event="failed", data={"error": error}, values={"error": error}):
+            failed.append(job_id)
+    return failed
 
 
 def worker_lost(attempt: int, failures: int) -> dict[str, Any]:
@@ -240,9 +245,14 @@ def worker_lost(attempt: int, failures: int) -> dict[str, Any]:
     }
 
 
+def _losses_of_devices(session: Session, job_id: str) -> int:
+    query = select(func.count()).where(JobAttempt.job_id == job_id, JobAttempt.outcome == DEVICE_LOST)
+    return session.scalar(query) or 0
+
+
 def _end_attempt(session: Session, job_id: str, attempt: int, outcome: str, end: AttemptEnd | None) -> None:
     end = end or AttemptEnd()
-    session.execute(
+    times = session.execute(
         update(JobAttempt)
         .where(JobAttempt.job_id == job_id, JobAttempt.attempt == attempt)
         .values(
@@ -251,6 +261,12 @@ def _end_attempt(session: Session, job_id: str, attempt: int, outcome: str, end:
             exit_code=end.exit_code,
             signal=end.signal,
             peak_memory_bytes=end.peak_memory_bytes,
-        ),
+        )
+        .returning(JobAttempt.started_at, JobAttempt.ended_at),
         execution_options=UNSYNCED,
-    )
+    ).one_or_none()
+    totals.add(session, f"attempts.{outcome}")
+    if times is not None and times.ended_at is not None:
+        project, owner = session.execute(select(Job.project, Job.owner).where(Job.id == job_id)).one()
+        seconds = (times.ended_at - times.started_at).total_seconds()
+        fairness.add_use(session, project, owner, seconds, times.ended_at.timestamp())

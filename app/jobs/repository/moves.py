@@ -50,7 +50,7 @@ def write_event(session: Session, project: str, job_id: str, seq: int, kind: str
 
 def _news(session: Session, job_id: str) -> dict[str, Any]:
     query = select(Job).where(Job.id == job_id).execution_options(populate_existing=True)
-    view = job_view(session.scalars(query).one(), None)
+    view = job_view(session.scalars(query).one())
     # What a receiver can ask for and need not be sent: the two may be far larger than all the rest.
     return {"job": view.model_dump(mode="json", exclude={"request", "resolved"})}
 

@@ -58,16 +58,6 @@ def _with_metadata(session: Session, query: Select[Any], key: str, value: str) -
     return query.where(select(literal(1)).select_from(pair).where(pair.c.key == key, equal).exists())
 
 
-def queue_positions(session: Session, job_ids: list[str]) -> dict[str, int]:
-    """Return, for those that are queued, their place in the order of claims, from 1."""
-    if not job_ids:
-        return {}
-    place = func.row_number().over(order_by=(Job.priority.desc(), Job.id)).label("place")
-    queue = select(Job.id.label("id"), place).where(Job.state == "queued").subquery()
-    rows = session.execute(select(queue.c.id, queue.c.place).where(queue.c.id.in_(job_ids)))
-    return {job_id: int(position) for job_id, position in rows}
-
-
 def read_stamps(session: Session, job_ids: list[str]) -> dict[str, Stamp]:
     """Return the stamp of each job that there is."""
     rows = session.execute(select(Job.id, Job.state, Job.event_seq).where(Job.id.in_(job_ids)))
@@ -126,6 +116,11 @@ def list_attempts(session: Session, job_id: str) -> list[JobAttempt]:
     """Return all attempts, first to last."""
     query = select(JobAttempt).where(JobAttempt.job_id == job_id).order_by(JobAttempt.attempt)
     return list(session.scalars(query))
+
+
+def attempt_outcome(session: Session, job_id: str, attempt: int) -> str | None:
+    """Return how an attempt ended; None where it has not."""
+    return session.scalar(select(JobAttempt.outcome).where(JobAttempt.job_id == job_id, JobAttempt.attempt == attempt))
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[JobCheckpoint]:

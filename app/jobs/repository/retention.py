@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from app.db import totals
 from app.db.engine import db_now
 from app.db.tables import Counter, Dataset, IdempotencyKey, Job, JobCheckpoint, ModelVersion, Worker
 from app.db.upsert import insert_for
@@ -90,15 +91,15 @@ def jobs_with_logs(session: Session, job_ids: list[str], days: float) -> set[str
     return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), kept)))
 
 
-def rings_due(session: Session, after_seconds: float, limit: int) -> list[tuple[str, str]]:
-    """Return `(id, project)` of queued jobs to ring for, and write down that it was done.
+def rings_due(session: Session, after_seconds: float, limit: int) -> list[tuple[str, str, str]]:
+    """Return `(id, project, queue)` of queued jobs to ring for, and write down that it was done.
 
     A job that was not rung for is due at once; else each pause is twice the one before, so that
     a day behind a busy worker leaves a dozen messages in the broker and not thousands.
     """
     now: datetime = session.execute(select(db_now())).scalar_one()
     rows = session.execute(
-        select(Job.id, Job.project, Job.run_after, Job.rung_at)
+        select(Job.id, Job.project, Job.queue, Job.run_after, Job.rung_at)
         .where(Job.state == "queued", Job.run_after <= db_now())
         .where(Job.rung_at.is_(None) | (Job.rung_at < db_now(-after_seconds)))
         .order_by(Job.priority.desc(), Job.id)
@@ -106,13 +107,14 @@ def rings_due(session: Session, after_seconds: float, limit: int) -> list[tuple[
         .with_for_update(skip_locked=True)
     ).all()
     due = [
-        (job_id, project)
-        for job_id, project, run_after, rung_at in rows
+        (job_id, project, queue)
+        for job_id, project, queue, run_after, rung_at in rows
         if rung_at is None or (now - rung_at).total_seconds() >= after_seconds + (rung_at - run_after).total_seconds()
     ]
     if due:
+        totals.add(session, "bells_rerung", len(due))
         session.execute(
-            update(Job).where(Job.id.in_([job_id for job_id, _ in due])).values(rung_at=db_now()),
+            update(Job).where(Job.id.in_([job_id for job_id, *_ in due])).values(rung_at=db_now()),
             execution_options=UNSYNCED,
         )
     return due

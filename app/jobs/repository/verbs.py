@@ -7,7 +7,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
 from app.db.engine import db_now
-from app.db.tables import Job, JobDataset
+from app.db.tables import Job, JobDataset, JobModel
 from app.jobs.repository.moves import EMPTY_METRICS, UNSYNCED, lock, move, storable, write_event
 from app.jobs.states import State
 
@@ -18,7 +18,7 @@ class NewJob:
 
     id: str
     project: str
-    recipe: str
+    recipe: str | None
     request: dict[str, Any]
     resolved: dict[str, Any]
     model_name: str
@@ -30,6 +30,11 @@ class NewJob:
     max_failures: int = 3
     kind: str = "train"
     retry_of: str | None = None
+    owner: str = ""
+    queue: str = "default"
+    expected_seconds: float | None = None
+    models: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Name and version by role (`base`, `model`) of the model versions that the job reads."""
 
 
 def create_job(session: Session, new: NewJob) -> None:
@@ -55,10 +60,17 @@ def create_job(session: Session, new: NewJob) -> None:
             metrics=EMPTY_METRICS,
             model_name=new.model_name,
             retry_of=new.retry_of,
+            owner=new.owner,
+            queue=new.queue,
+            expected_seconds=new.expected_seconds,
         )
     )
     for role, dataset_id in new.datasets.items():
         session.execute(insert(JobDataset).values(project=new.project, job_id=new.id, role=role, dataset_id=dataset_id))
+    for role, (name, version) in new.models.items():
+        session.execute(
+            insert(JobModel).values(project=new.project, job_id=new.id, role=role, name=name, version=version)
+        )
     write_event(session, new.project, new.id, 1, "created", {"recipe": new.recipe, "retry_of": new.retry_of})
 
 
