@@ -35,6 +35,8 @@ from app.system.router import router as system_router
 from app.webhooks.router import router as webhooks_router
 from app.webhooks.service import WebhookService
 
+# Past it a request is answered 503: nothing that a request asks of the database takes so long.
+DATABASE_ANSWER_SECONDS = 2.0
 DESCRIPTION = "Trains, fine-tunes and serves Keras models over HTTP."
 
 
@@ -59,7 +61,7 @@ def build_services(settings: Settings) -> Services:
     """Construct every service from `settings`; nothing is started yet."""
     settings.home_dir.mkdir(parents=True, exist_ok=True)
     settings.work_dir.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database)
+    database = Database(settings.database, answer_seconds=DATABASE_ANSWER_SECONDS)
     blobs = open_blobs(settings.storage)
     bell = Bell(settings.broker)
     models = ModelService(database, blobs)

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, text
+import psycopg
+from sqlalchemy import URL, DateTime, Dialect, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -18,8 +19,13 @@ from sqlalchemy.sql import expression
 from sqlalchemy.types import TypeDecorator
 
 from app.core.errors import Overloaded
+from app.db.away import Away, is_of_the_server, patient_connection
 
 _BUSY_SECONDS = 5.0
+# Less than a second: a full pool is an overload, answered 503, not a request that hangs for SQLAlchemy's 30 s.
+_POOL_SECONDS = 0.75
+# The least that psycopg takes (psycopg.conninfo.timeout_from_conninfo).
+_CONNECT_SECONDS = 2
 
 
 class DatabaseUnavailable(Overloaded):
@@ -77,27 +83,17 @@ class Database:
     Sessions expire nothing on commit, so rows read inside a transaction may be used after it.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, answer_seconds: float | None = None) -> None:
+        """`answer_seconds`: how long an answer of PostgreSQL is waited for; None, for migrations: for ever."""
         self.url = make_url(url)
         if self.url.drivername in ("postgresql", "postgres"):
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._away = Away()
         if self.is_sqlite:
             self.engine = _sqlite_engine(self.url.render_as_string(hide_password=False), pool_size)
         else:
-            # 1 s: a full pool is an overload, answered 503, not a request that hangs for 30 s.
-            self.engine = create_engine(
-                self.url,
-                pool_size=pool_size,
-                max_overflow=0,
-                pool_timeout=1,
-                pool_pre_ping=True,
-                connect_args={
-                    "connect_timeout": 3,
-                    "options": "-c statement_timeout=10000 -c lock_timeout=5000 "
-                    "-c idle_in_transaction_session_timeout=30000 -c timezone=UTC",
-                },
-            )
+            self.engine = _postgresql_engine(self.url, pool_size, answer_seconds, self._away)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -105,7 +101,7 @@ class Database:
 
         Raise DatabaseUnavailable when the database cannot be reached or stays locked.
         """
-        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+        with self._translated(), Session(self.engine, expire_on_commit=False) as session:
             if self.is_sqlite:
                 _begin_immediate(session)
             yield session
@@ -114,17 +110,32 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Yield a session that only reads; raise DatabaseUnavailable as `transaction` does."""
-        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+        with self._translated(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     def ping(self) -> None:
         """Raise DatabaseUnavailable when the database does not answer."""
-        with _translated(), self.engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+        with self._translated():
+            self._ask()
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+    def _ask(self) -> None:
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            if not self._away.is_back(self._ask):
+                raise DatabaseUnavailable
+            yield
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            if is_of_the_server(getattr(error, "orig", None)):
+                self._away.note()
+            raise DatabaseUnavailable from error
 
 
 def _begin_immediate(session: Session) -> None:
@@ -154,12 +165,29 @@ def _begin_immediate(session: Session) -> None:
         connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000:.0f}")
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        raise DatabaseUnavailable from error
+def _postgresql_engine(url: URL, pool_size: int, answer_seconds: float | None, away: Away) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_SECONDS,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _CONNECT_SECONDS,
+            "options": "-c statement_timeout=10000 -c lock_timeout=5000 "
+            "-c idle_in_transaction_session_timeout=30000 -c timezone=UTC",
+        },
+    )
+    connection = psycopg.Connection if answer_seconds is None else patient_connection(answer_seconds, away)
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Dialect, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+        # After a ping that was not answered the pool connects anew, which would take as long again.
+        if away.refuses:
+            raise psycopg.OperationalError("the database is known to be away")
+        return connection.connect(*arguments, **options)
+
+    return engine
 
 
 def _sqlite_engine(url: str, pool_size: int) -> Engine:

@@ -12,7 +12,7 @@ from typing import Any
 from anyio import to_thread
 
 from app.core.asgi import App, Message, Receive, Scope, Send, header, send_error, send_json
-from app.core.errors import Conflict, Unprocessable
+from app.core.errors import Conflict, TrainyardError, Unprocessable
 from app.core.ids import new_id, preset_suffix
 from app.core.json import parse_json
 from app.db.engine import Database
@@ -43,6 +43,12 @@ class IdempotencyLayer:
         if prefix is None or key is None or b"dry_run=true" in scope.get("query_string", b""):
             await self.app(scope, receive, send)
             return
+        try:
+            await self._once(prefix, key, scope, receive, send)
+        except TrainyardError as error:  # of this layer's own reads and writes; nothing was sent yet
+            await send_error(send, error, scope["trainyard.request_id"])
+
+    async def _once(self, prefix: str, key: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = scope["trainyard.request_id"]
         if not _KEY.fullmatch(key):
             unfit = Unprocessable("Idempotency-Key has 1 to 255 visible ASCII characters.", param="Idempotency-Key")
@@ -52,9 +58,9 @@ class IdempotencyLayer:
         suffix = new_id("x").partition("_")[2]
         row = await to_thread.run_sync(self._write(repository.begin, project, name, suffix))
         if row is not None and row.status is None:
-            found = await self._fetch(scope, f"/v1/{_COLLECTION[prefix]}/{prefix}_{row.suffix}")
-            if found is not None:
-                location = f"/v1/{_COLLECTION[prefix]}/{prefix}_{row.suffix}"
+            location = f"/v1/{_COLLECTION[prefix]}/{prefix}_{row.suffix}"
+            status, found = await self._fetch(scope, location)
+            if status == 200:
                 await _replay(send, 201, {"location": location}, found)
                 return
             if not await to_thread.run_sync(self._write(repository.take_over, project, name, _ABANDONED_SECONDS)):
@@ -70,9 +76,12 @@ class IdempotencyLayer:
         if row is not None:
             await self._answer_again(row, scope, receive, send)
             return
-        await self._run(project, name, suffix, scope, receive, send)
+        location = f"/v1/{_COLLECTION[prefix]}/{prefix}_{suffix}"
+        await self._run(project, name, suffix, location, scope, receive, send)
 
-    async def _run(self, project: str, key: str, suffix: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(
+        self, project: str, key: str, suffix: str, location: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         reader = _HashingReceive(scope, receive)
         capture = _Capture(send)
         token = preset_suffix.set(suffix)
@@ -87,7 +96,7 @@ class IdempotencyLayer:
                 kept = True
         finally:
             preset_suffix.reset(token)
-            if not kept:
+            if not kept and await self._made_nothing(scope, location, capture.status):
                 await to_thread.run_sync(self._write(repository.forget, project, key))
         # Sent only after the answer is kept: whoever has read it can repeat the request at once.
         await capture.release()
@@ -105,12 +114,22 @@ class IdempotencyLayer:
             return
         await _replay(send, row.status, row.headers or {}, parse_json(row.body.encode()) if row.body else None)
 
-    async def _fetch(self, scope: Scope, path: str) -> Any | None:
-        """GET `path` from the application itself; None unless it answers 200."""
+    async def _made_nothing(self, scope: Scope, location: str, status: int) -> bool:
+        """Tell whether a request whose answer is not kept made nothing, so that its key may be used again.
+
+        One that failed after its commit, where the database went before the answer was read, has made something:
+        its key stays, and who asks again is given what was made.
+        """
+        if 400 <= status < 500:
+            return True
+        return (await self._fetch(scope, location))[0] == 404
+
+    async def _fetch(self, scope: Scope, path: str) -> tuple[int, Any]:
+        """GET `path` from the application itself; return the status and, where it is 200, the body."""
         capture = _Capture(None)
         inner = {**scope, "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
         await self.app(inner, _no_body, capture.hold)
-        return parse_json(bytes(capture.body)) if capture.status == 200 else None
+        return capture.status, parse_json(bytes(capture.body)) if capture.status == 200 else None
 
     def _write(self, verb: Callable[..., Any], *args: Any, **facts: Any) -> Callable[[], Any]:
         def run() -> Any:

@@ -10,7 +10,7 @@ import pytest
 from app.core.asgi import Message, Receive, Scope, Send, send_json
 from app.core.ids import created_id
 from app.core.settings import Settings
-from app.db.engine import Database
+from app.db.engine import Database, DatabaseUnavailable
 from app.db.migrate import migrate
 from app.idempotency import repository
 from app.idempotency.layer import IdempotencyLayer
@@ -47,6 +47,9 @@ class Inner:
         self.created[new] = {"id": new, "n": next(self.counter)}
         if self.mode == "die after commit":
             raise KeyboardInterrupt
+        if self.mode == "fail after commit":
+            await send_json(send, 503, {"error": "the database went"}, [])
+            return
         await send_json(send, 201, self.created[new], [(b"location", f"/v1/jobs/{new}".encode())])
 
 
@@ -169,6 +172,33 @@ def test_death_between_commit_and_answer_creates_nothing_twice(database: Databas
 
     run(database, inner, test)
     assert len(inner.created) == 1
+
+
+def test_a_request_that_fails_after_its_commit_creates_nothing_twice(database: Database) -> None:
+    """The job is written, the database goes, the answer is a 503: the client asks again, as it is told to."""
+    inner = Inner()
+    inner.mode = "fail after commit"
+
+    async def test(client: httpx.AsyncClient) -> None:
+        assert (await post(client, b"{}")).status_code == 503
+        inner.mode = "ok"
+        again = await post(client, b"{}")
+        assert (again.status_code, again.json()["n"]) == (201, 1)
+
+    run(database, inner, test)
+    assert len(inner.created) == 1
+
+
+def test_a_database_that_is_away_is_an_answer(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise DatabaseUnavailable
+
+    async def test(client: httpx.AsyncClient) -> None:
+        monkeypatch.setattr(repository, "begin", away)
+        refused = await post(client, b"{}")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+
+    run(database, Inner(), test)
 
 
 def test_an_abandoned_request_is_taken_over(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
