@@ -12,9 +12,9 @@ __all__ = ["Facts", "Loaded", "Refused"]
 class Facts:
     """What a model file is.
 
-    `format`: "keras" (zip), "h5", "h5+json" or "weights.h5+json". `keras_version`: as the file says it, "" where it does
-    not. `layers`: name and class of every layer, nested ones included ("outer/inner"). `rewritten`: what was brought to
-    today's Keras, as {"layer", "what"}.
+    `format`: "keras" (zip), "h5", "h5+json" or "weights.h5+json". `keras_version`: as the file says it, "" where it
+    does not. `layers`: name and class of every layer, nested ones included ("outer/inner"). `rewritten`: what was
+    brought to today's Keras, as {"layer", "what"}.
     """
 
     format: str
