@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from app.db.engine import Database, db_now
 from app.db.tables import Dataset, Job, JobAttempt, JobCheckpoint, JobMetric, ModelVersion
 from app.jobs import repository as jobs
+from app.jobs.advice import ADVICE
 from app.jobs.repository import retention
 from app.jobs.states import EDGES, FINAL, SETTLED, STATES, VERBS, State
 from tests.jobs import world
@@ -224,6 +225,7 @@ def test_the_last_failure_ends_the_job_as_worker_lost(database: Database) -> Non
     assert (job.state, job.failures, job.attempt) == ("failed", 2, 2)
     assert job.error is not None
     assert job.error["code"] == "worker_lost"
+    assert job.error["detail"]["advice"] == ADVICE["worker_lost"]
     assert job.finished_at is not None
 
 

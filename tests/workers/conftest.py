@@ -59,27 +59,38 @@ class Yard:
                 )
             )  # fmt: skip
 
-    def supervisor(self, **changes: Any) -> Supervisor:
+    def supervisor(self, program: Program = FAKE, **changes: Any) -> Supervisor:
         supervisor = Supervisor(
             self.settings.model_copy(update=changes),
             self.database,
             Database(self.settings.database, pool_size=1),
             self.blobs,
             self.folders,
-            FAKE,
+            program,
             self.draining.is_set,
         )
         self._open.append(supervisor)
         return supervisor
 
-    def submit(self, script: list[dict[str, Any]], *, max_failures: int = 3, priority: int = 0) -> str:
+    def submit(
+        self,
+        script: list[dict[str, Any]],
+        *,
+        max_failures: int = 3,
+        priority: int = 0,
+        training: dict[str, Any] | None = None,
+        resolved: dict[str, Any] | None = None,
+    ) -> str:
+        """`script`: for the scripted trainer, with a `training` where a test needs one; `resolved`: for the real."""
+        if resolved is None:
+            resolved = {"script": script} | ({} if training is None else {"training": training})
         job_id = new_id("job")
         with self.database.transaction() as session:
             jobs.create_job(
                 session,
                 jobs.NewJob(
                     id=job_id, project="default", recipe="tabular-classification", request={},
-                    resolved={"script": script}, model_name="m", datasets={"all": "ds_1"},
+                    resolved=resolved, model_name="m", datasets={"all": "ds_1"},
                     max_failures=max_failures, priority=priority,
                 ),
             )  # fmt: skip

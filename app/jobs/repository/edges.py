@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.db import totals
 from app.db.engine import db_now
 from app.db.tables import Job, JobAttempt
+from app.jobs.advice import advised
 from app.jobs.repository import fairness
 from app.jobs.repository.claims import data_is_gone, model_is_gone
 from app.jobs.repository.moves import EMPTY_METRICS, UNSYNCED, lock, move, storable
@@ -81,7 +82,7 @@ def succeed(
     }
     data = {"model": ref, "stop_reason": values["stop_reason"]}
     move(session, job_id, "running", target, attempt=attempt, event=target, data=data, values=values)
-    _end_attempt(session, job_id, attempt, target, end)
+    end_attempt(session, job_id, attempt, target, end)
     return ref
 
 
@@ -100,6 +101,7 @@ def fail(
 
     `fit`: the verdict on a training that ran away.
     """
+    error = advised(error)
     values: dict[str, Any] = {"error": storable(error)}
     if fit is not None:
         values["fit"] = storable(fit)
@@ -110,7 +112,7 @@ def fail(
     data = {"attempt": attempt, "error": error}
     done = move(session, job_id, "running", "failed", attempt=attempt, event="failed", data=data, values=values)
     if done:
-        _end_attempt(session, job_id, attempt, "failed", end)
+        end_attempt(session, job_id, attempt, "failed", end)
     return done
 
 
@@ -152,7 +154,7 @@ def requeue(
     data = {"attempt": attempt, "reason": reason, "failures": failures, "error": error}
     event = "paused" if target == "paused" else "requeued"
     move(session, job_id, "running", target, attempt=attempt, event=event, data=data, values=values)
-    _end_attempt(session, job_id, attempt, reason, end)
+    end_attempt(session, job_id, attempt, reason, end)
     return target
 
 
@@ -171,7 +173,7 @@ def cancelled(
     data = {"attempt": attempt, "model": None}
     done = move(session, job_id, "running", "cancelled", attempt=attempt, event="cancelled", data=data, values=values)
     if done:
-        _end_attempt(session, job_id, attempt, "cancelled", end)
+        end_attempt(session, job_id, attempt, "cancelled", end)
     return done
 
 
@@ -193,7 +195,7 @@ def paused(
     data = {"attempt": attempt}
     done = move(session, job_id, "running", "paused", attempt=attempt, event="paused", data=data, values=values)
     if done:
-        _end_attempt(session, job_id, attempt, "paused", end)
+        end_attempt(session, job_id, attempt, "paused", end)
     return done
 
 
@@ -229,7 +231,7 @@ def fail_orphans(session: Session, limit: int) -> list[str]:
     for job_id, model_gone in found:
         code, what = ("configuration_error", "model") if model_gone else ("dataset_error", "data set")
         message = f"A {what} of this job was deleted before the job started."
-        error = {"code": code, "message": message, "retryable": False, "detail": {}}
+        error = advised({"code": code, "message": message, "retryable": False, "detail": {}})
         if move(session, job_id, "queued", "failed", event="failed", data={"error": error}, values={"error": error}):
             failed.append(job_id)
     return failed
@@ -250,7 +252,8 @@ def _losses_of_devices(session: Session, job_id: str) -> int:
     return session.scalar(query) or 0
 
 
-def _end_attempt(session: Session, job_id: str, attempt: int, outcome: str, end: AttemptEnd | None) -> None:
+def end_attempt(session: Session, job_id: str, attempt: int, outcome: str, end: AttemptEnd | None) -> None:
+    """Write down how an attempt ended, and what its owner has used."""
     end = end or AttemptEnd()
     times = session.execute(
         update(JobAttempt)
