@@ -1,6 +1,6 @@
 """The folder of one attempt on this host: order, log, output. Removed when the attempt ends.
 
-    work/attempts/<job>-<attempt>/   owner.lock  order.json  log.txt  checkpoint/  output/
+    work/attempts/<job>-<attempt>/   owner.lock  order.json  log.txt  models/  checkpoint/  output/
 
 Its owner holds a lock on `owner.lock`; what a killed owner left behind has none, and is swept.
 """
@@ -61,6 +61,11 @@ class AttemptFolder:
     def checkpoint(self) -> Path:
         """Where the checkpoint to go on from is put."""
         return self.path / "checkpoint"
+
+    @property
+    def models(self) -> Path:
+        """Where the bundles that the job reads are put, by role."""
+        return self.path / "models"
 
     def write_order(self, order: dict[str, Any], *, nice: int, threads: int) -> Order:
         """Write `order.json` and return what the spawner needs."""

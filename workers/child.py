@@ -53,6 +53,14 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+# What runs a finished model needs no TensorFlow: a spawner of its own, made when the first such job comes.
+BATCH_KINDS = frozenset({"predict", "evaluate"})
+BATCH = Program(
+    trainer="workers.batch.main",
+    preload=("numpy", "pyarrow.parquet", "pyarrow.compute", "onnxruntime", "workers.batch.main"),
+)
+
+
 @dataclass(frozen=True)
 class Exit:
     """How a trainer ended. `code` and `signal` are both None when its spawner vanished with it."""

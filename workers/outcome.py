@@ -41,7 +41,7 @@ def decide(
     """
     if wish == "lost":
         return Outcome("nothing")
-    if final is not None and final["type"] == "done" and final.get("bundle"):
+    if final is not None and final["type"] == "done" and (final.get("bundle") or final.get("result")):
         return Outcome("publish")
     if wish in ("cancel", "keep"):
         return Outcome("cancelled")

@@ -4,19 +4,20 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.core.ids import new_id
 from app.core.settings import Settings
 from app.jobs import repository as jobs
 from app.models.repository import PublishedBundle
-from app.storage.blobs import BlobStore, get_tree, put_tree
+from app.storage.blobs import BlobStore, put_tree
 from workers.attempt import AttemptFolder, DataFolders, LogShipper
-from workers.child import Exit, Order, Spawner, Trainer
+from workers.child import BATCH_KINDS, Exit, Order, Spawner, Trainer
+from workers.fetching import ModelGone, fetch_chain, fetch_checkpoint, fetch_models
 from workers.guard import Guard
 from workers.halving import describe_halving, halve
 from workers.outcome import Outcome, OutOfMemoryWatch, decide
@@ -42,7 +43,7 @@ class Run:
         data: DataFolders,
         warm: Callable[[], Spawner],
     ) -> None:
-        """`warm` returns a spawner that lives."""
+        """`warm` returns a spawner of the job's program that lives."""
         self.settings = settings
         self.job = job
         self.folder = folder
@@ -59,6 +60,10 @@ class Run:
         memory = OutOfMemoryWatch()
         try:
             order = self._order()
+        except ModelGone as gone:
+            error = _error("configuration_error", f"The files of the model {gone} are gone.", retryable=False)
+            self._conclude(Outcome("fail", error), Exit())
+            return
         except FileNotFoundError:
             error = _error("dataset_error", "The stored columns of a data set of this job are gone.", retryable=False)
             self._conclude(Outcome("fail", error), Exit())
@@ -83,12 +88,17 @@ class Run:
     def _order(self) -> Order:
         job = self.job
         folders = {role: self.data.folder(ref.id, ref.sha256) for role, ref in job.datasets.items()}
-        checkpoint = self._fetch_checkpoint()
+        is_batch = job.kind in BATCH_KINDS
+        models = fetch_models(self.blobs, job, self.folder.models, whole=not is_batch)
+        fetch = fetch_chain if is_batch else fetch_checkpoint
+        checkpoint = fetch(self.blobs, job, self.folder.checkpoint)
         threads = self.settings.trainer_threads or max(1, (os.cpu_count() or 1) // self.settings.worker_slots)
         order = {
             "job": job.id,
             "attempt": job.attempt,
+            "kind": job.kind,
             "recipe": job.recipe,
+            "models": {role: str(folder) for role, folder in models.items()},
             "resolved": job.resolved,
             "datasets": {role: str(folder) for role, folder in folders.items()},
             "dataset_ids": {role: ref.id for role, ref in job.datasets.items()},
@@ -99,20 +109,6 @@ class Run:
             "checkpoint_seconds": self.settings.checkpoint_seconds,
         }
         return self.folder.write_order(order, nice=self.settings.trainer_nice, threads=threads)
-
-    def _fetch_checkpoint(self) -> Path | None:
-        for ref in self.job.checkpoints:
-            target = self.folder.checkpoint
-            shutil.rmtree(target, ignore_errors=True)
-            try:
-                get_tree(self.blobs, ref.blob_prefix, target)
-                if _is_whole(target, ref.sha256):
-                    return target
-            except (OSError, ValueError, KeyError) as problem:
-                log.warning("checkpoint unreadable", extra={"job": self.job.id, "error": str(problem)})
-            log.warning("a damaged checkpoint is passed over", extra={"job": self.job.id, "checkpoint": ref.step})
-        shutil.rmtree(self.folder.checkpoint, ignore_errors=True)
-        return None
 
     def _train(self, order: Order) -> Exit:
         try:
@@ -210,6 +206,8 @@ class Run:
     def _publish(self, exit_: Exit) -> Outcome:
         """Store the bundle, then version and state in one transaction; return what is left to do."""
         report = self.recorder.final or {}
+        if not report.get("bundle"):
+            return self._publish_result(report, exit_)
         folder = Path(report["bundle"])
         prefix = f"bundles/{self.job.id}/{self.job.attempt}"
         try:
@@ -243,6 +241,47 @@ class Run:
         log.info("attempt over", extra={"job": self.job.id, "attempt": self.job.attempt, "model": ref})
         return Outcome("nothing")
 
+    def _publish_result(self, report: dict[str, Any], exit_: Exit) -> Outcome:
+        """Store the data set that the job made, then its row and the state in one transaction."""
+        dataset, prefix = None, None
+        if report["dataset"] is not None:
+            dataset_id = new_id("ds")
+            folder, prefix = Path(report["dataset"]["folder"]), f"datasets/{dataset_id}"
+            manifest = (folder / "manifest.json").read_bytes()
+            size = self._upload(prefix, folder)
+            if size is None:
+                error = _error("storage_full", "The predictions could not be stored.", retryable=True)
+                return Outcome("requeue", error, charge=True, reason="retryable")
+            dataset = jobs.NewDataset(
+                id=dataset_id,
+                name=self.job.resolved["output"]["name"],
+                rows=report["dataset"]["rows"],
+                bytes=size,
+                sha256=hashlib.sha256(manifest).hexdigest(),
+                columns=report["dataset"]["columns"],
+                blob_prefix=prefix,
+            )
+        finished = self.recorder.write(
+            lambda session: jobs.finish(
+                session,
+                self.job.id,
+                self.job.attempt,
+                result=report["result"],
+                dataset=dataset,
+                metrics=report["metrics"],
+                evaluation=report["evaluation"],
+                stop_reason=report["stop_reason"],
+                trained_seconds=report["trained_seconds"],
+                end=jobs.AttemptEnd(exit_.code, exit_.signal, exit_.peak_memory_bytes),
+            )
+        )
+        unnamed = finished.prefixes if finished is not None else [prefix] if prefix is not None else []
+        for prefix in unnamed:
+            self.blobs.delete_tree(prefix)
+        told = None if finished is None else finished.result
+        log.info("attempt over", extra={"job": self.job.id, "attempt": self.job.attempt, "result": told})
+        return Outcome("nothing")
+
     def _upload(self, prefix: str, folder: Path) -> int | None:
         for attempt in range(UPLOAD_TRIES):
             try:
@@ -252,18 +291,6 @@ class Run:
                 if self.guard.lost.wait(2.0**attempt):
                     raise LeaseLost from None
         return None
-
-
-def _is_whole(folder: Path, manifest_sha256: str) -> bool:
-    """Tell whether the manifest is the one that was recorded and every file is what it says."""
-    content = (folder / "manifest.json").read_bytes()
-    if hashlib.sha256(content).hexdigest() != manifest_sha256:
-        return False
-    for name, facts in json.loads(content).get("files", {}).items():
-        with (folder / name).open("rb") as source:
-            if hashlib.file_digest(source, "sha256").hexdigest() != facts["sha256"]:
-                return False
-    return True
 
 
 def _error(code: str, message: str, *, retryable: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ The trainer's end and what was asked of it decide the edge (`workers.outcome`); 
 transaction of `app.jobs.repository`, so a supervisor that slept past its lease writes nothing.
 """
 
+import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from app.db.engine import Database
 from app.jobs import repository as jobs
 from app.storage.blobs import BlobStore
 from workers.attempt import AttemptFolder, DataFolders
-from workers.child import Program, Spawner
+from workers.child import BATCH, BATCH_KINDS, Program, Spawner
 from workers.guard import Graces, Guard
 from workers.lease import Lease
 from workers.recorder import LeaseLost, Recorder
@@ -38,6 +39,7 @@ class Supervisor:
         data: DataFolders,
         program: Program,
         draining: Callable[[], bool],
+        batch: Program = BATCH,
     ) -> None:
         """`lease_database` is for the heartbeat alone, so that no other work can hold up the lease."""
         self._settings = settings
@@ -47,21 +49,28 @@ class Supervisor:
         self._data = data
         self._program = program
         self._draining = draining
-        self._spawner: Spawner | None = None
+        self._batch = batch
+        self._spawners: dict[str, Spawner] = {}
 
-    def warm(self) -> Spawner:
-        """Return the spawner, started anew where it is gone. From a thread that lives as long as the process."""
-        if self._spawner is None or not self._spawner.is_alive:
-            if self._spawner is not None:
+    def warm(self, kind: str = "train") -> Spawner:
+        """Return the spawner for jobs of `kind`, started anew where it is gone.
+
+        From a thread that lives as long as the process.
+        """
+        program = self._batch if kind in BATCH_KINDS else self._program
+        spawner = self._spawners.get(program.trainer)
+        if spawner is None or not spawner.is_alive:
+            if spawner is not None:
                 log.warning("the spawner is gone; starting another")
-                self._spawner.kill()
-            self._spawner = Spawner(self._program, self._settings.work_dir / "trainer-home")
-        return self._spawner
+                spawner.kill()
+            spawner = Spawner(program, self._settings.work_dir / "trainer-home")
+            self._spawners[program.trainer] = spawner
+        return spawner
 
     def close(self) -> None:
-        """End the spawner."""
-        if self._spawner is not None:
-            self._spawner.kill()
+        """End the spawners."""
+        for spawner in self._spawners.values():
+            spawner.kill()
 
     def run(self, job: jobs.ClaimedJob) -> None:
         """Train `job` and take it along the edge that its end asks for; silent where it was lost."""
@@ -97,6 +106,7 @@ class Supervisor:
             )
             return
         try:
-            Run(self._settings, job, folder, guard, recorder, self._blobs, self._data, self.warm).drive()
+            warm = functools.partial(self.warm, job.kind)
+            Run(self._settings, job, folder, guard, recorder, self._blobs, self._data, warm).drive()
         finally:
             folder.remove()

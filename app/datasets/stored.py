@@ -6,6 +6,9 @@ Layout of the folder (also of the blob tree `datasets/<id>/`)::
     rows.parquet    or rows-train.parquet, rows-validation.parquet, rows-test.parquet
     manifest.json   {"files": {name: {"bytes", "sha256"}}}, written last
 
+Rows that were written part by part lie in `rows-000000.parquet`, `rows-000001.parquet` …: then the schema has
+`"parts": [[file, rows], …]`, in order.
+
 Inside the Parquet files column i is called `c<i>`: names come from a client, and Parquet gives
 dots in a name a meaning. An `array` column is fixed-size binary, little endian, row-major.
 """
@@ -51,8 +54,16 @@ def rows_file(split: str | None) -> str:
 class StoredDataset:
     """A data set folder, opened. Arrays come back as the column type says (see `read`)."""
 
-    def __init__(self, folder: Path, columns: Sequence[ColumnInfo], splits: dict[str, int] | None, rows: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        columns: Sequence[ColumnInfo],
+        splits: dict[str, int] | None,
+        rows: int,
+        parts: Sequence[tuple[str, int]] = (),
+    ) -> None:
         self.folder = folder
+        self.parts = tuple(parts)
         self.columns = list(columns)
         self.splits = splits
         self.rows = rows
@@ -62,7 +73,8 @@ class StoredDataset:
     def open(cls, folder: Path) -> "StoredDataset":
         """Open the data set in `folder`; FileNotFoundError when there is none."""
         schema = json.loads((folder / SCHEMA_FILE).read_bytes())
-        return cls(folder, [_column(entry) for entry in schema["columns"]], schema["splits"], schema["rows"])
+        parts = [(str(name), int(rows)) for name, rows in schema.get("parts") or ()]
+        return cls(folder, [_column(entry) for entry in schema["columns"]], schema["splits"], schema["rows"], parts)
 
     def column(self, name: str) -> ColumnInfo:
         """Return the column called `name`; KeyError when there is none."""
@@ -88,12 +100,56 @@ class StoredDataset:
             for column, f in zip(chosen, fields, strict=True)
         }
 
+    def batches(
+        self, names: Sequence[str], size: int, *, split: str | None = None, skip: int = 0
+    ) -> Iterator[tuple[ColumnArrays, Any]]:
+        """Yield the rows of `split` from number `skip` on, `size` at a time, fewer only at the end.
+
+        Each as arrays (see `read`) and as the stored pyarrow table, whose columns have the names of the data set.
+        Memory holds a row group. KeyError for an unknown column or split.
+        """
+        import pyarrow as pa
+
+        fields = [f"c{self._index[name]}" for name in names]
+        rest = None
+        for table in self._groups(fields, split, skip):
+            waiting = table if rest is None else pa.concat_tables([rest, table])
+            whole = len(waiting) // size * size
+            for start in range(0, whole, size):
+                yield self._batch(waiting.slice(start, size), names)
+            rest = waiting.slice(whole)
+        if rest is not None and len(rest):
+            yield self._batch(rest, names)
+
+    def _batch(self, table: Any, names: Sequence[str]) -> tuple[ColumnArrays, Any]:
+        arrays = {name: _to_array(table.column(i), self.column(name)) for i, name in enumerate(names)}
+        return arrays, table.rename_columns(list(names))
+
+    def _groups(self, fields: list[str], split: str | None, skip: int) -> Iterator[Any]:
+        known = dict(self.parts)
+        for path in self._paths(split):
+            if skip >= known.get(path.name, skip + 1):
+                skip -= known[path.name]
+                continue
+            parquet = _open_parquet(path)
+            for group in range(parquet.metadata.num_row_groups):
+                rows = parquet.metadata.row_group(group).num_rows
+                if skip >= rows:
+                    skip -= rows
+                    continue
+                yield parquet.read_row_group(group, columns=fields, use_threads=True).select(fields).slice(skip)
+                skip = 0
+
     def page(self, offset: int, limit: int, split: str | None = None) -> list[dict[str, Any]]:
         """Return rows `offset` … `offset + limit - 1` as JSON values; reads only their row groups."""
         found: list[dict[str, Any]] = []
+        known = dict(self.parts)
         for path in self._paths(split):
             if len(found) >= limit:
                 break
+            if offset >= known.get(path.name, offset + 1):
+                offset -= known[path.name]
+                continue
             parquet = _open_parquet(path)
             for group in range(parquet.metadata.num_row_groups):
                 rows = parquet.metadata.row_group(group).num_rows
@@ -117,6 +173,8 @@ class StoredDataset:
         if self.splits is None:
             if split is not None:
                 raise KeyError(split)
+            if self.parts:
+                return [self.folder / name for name, _ in self.parts]
             return [self.folder / rows_file(None)]
         if split is not None and split not in self.splits:
             raise KeyError(split)

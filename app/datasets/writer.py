@@ -36,18 +36,19 @@ def write_table(table: Table, folder: Path, findings: Findings) -> dict[str, Any
             findings.note("not_finite_kept", message, column=column.name, count=profile.not_finite)
     schema = {
         "format": 1,
-        "columns": [_entry(*pair) for pair in zip(table.columns, profiles, strict=True)],
+        "columns": [schema_entry(*pair) for pair in zip(table.columns, profiles, strict=True)],
         "splits": None if table.splits is None else {str(split): n for split, n in counts.items()},
         "rows": rows,
         "cleaning": findings.cleaning,
         "rejected": findings.rejected_json(),
     }
     (folder / SCHEMA_FILE).write_text(json.dumps(schema, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    _write_manifest(folder)
+    write_manifest(folder)
     return schema
 
 
-def _entry(column: ColumnInfo, profile: ColumnProfile) -> dict[str, Any]:
+def schema_entry(column: ColumnInfo, profile: ColumnProfile) -> dict[str, Any]:
+    """Return a column of the schema: name, type and profile."""
     entry: dict[str, Any] = {"name": column.name, "type": column.type}
     if column.shape is not None:
         entry |= {"shape": list(column.shape), "dtype": column.dtype}
@@ -96,7 +97,8 @@ def stored_type(column: ColumnInfo) -> Any:
     return pa.binary(array_bytes(column)) if column.type == "array" else STORED_TYPES[column.type]
 
 
-def _write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path) -> None:
+    """Write `manifest.json` with the size and hash of every file of `folder`."""
     files = {}
     for path in sorted(folder.iterdir()):
         with path.open("rb") as source:

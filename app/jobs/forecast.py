@@ -1,13 +1,13 @@
 """When a queued job is expected to start: the queue played forward on the slots that serve it.
 
-How long a job takes is its estimate, corrected by what like jobs took of late beside their estimates. Jobs under
+Each slot that is free takes the job that it would claim. How long a job takes is its estimate, corrected by what like jobs took of late beside their estimates. Jobs under
 way end when their progress says so. What is not known is not guessed: no estimate and no like job, no forecast.
 """
 
 import heapq
 import itertools
 import statistics
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +16,7 @@ from typing import Any
 from app.core.clock import utc_now
 from app.core.settings import Settings
 from app.jobs.repository import line
+from app.jobs.repository.fairness import raise_level
 from app.jobs.repository.line import Ended, Running, Waiting
 from app.jobs.views import Place
 from app.system.repository import live_workers, queues_of
@@ -31,10 +32,11 @@ OVERDUE_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where one job at a time runs: free in so many seconds, None where nobody can say."""
+    """A place where one job at a time runs: free in so many seconds, None where nobody can say; and who holds it."""
 
     queues: tuple[str, ...]
     free_in: float | None
+    holder: Running | None = None
 
 
 class Pace:
@@ -74,30 +76,84 @@ def _median(known: dict[Any, list[float]], key: tuple[str, str | None]) -> float
     return statistics.median(found) if found else None
 
 
-def play(slots: Iterable[Slot], waiting: Sequence[Waiting], pace: Pace) -> dict[str, float]:
-    """Return in how many seconds each job starts; those that nobody can tell of are left out.
+class Play:
+    """The queue played forward by the rules of `app.jobs.repository.fairness`, from the present state."""
 
-    `waiting` is in the order of turns. The slot that is free first takes the first job of the queues it serves.
-    """
-    lines: dict[str, deque[Waiting]] = {}
-    for job in waiting:
-        lines.setdefault(job.queue, deque()).append(job)
-    number = itertools.count()
-    free = [(slot.free_in, next(number), slot.queues) for slot in slots if slot.free_in is not None]
-    heapq.heapify(free)
-    starts: dict[str, float] = {}
-    while free and any(lines.values()):
-        at, _, queues = heapq.heappop(free)
-        heads = [lines[queue][0] for queue in queues if lines.get(queue)]
-        if not heads:
-            continue
-        job = min(heads, key=lambda head: head.turn)
-        lines[job.queue].popleft()
-        starts[job.id] = at
-        seconds = pace.seconds(job)
-        if seconds is not None:
-            heapq.heappush(free, (at + seconds, next(number), queues))
-    return starts
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        waiting: Sequence[Waiting],
+        pace: Pace,
+        *,
+        owner_slots: int = 0,
+        now_seconds: float = 0,
+    ) -> None:
+        """`waiting` is in the order of turns; `now_seconds` is Unix time, from which use fades."""
+        self._pace = pace
+        self._owner_slots = owner_slots
+        self._now = now_seconds
+        self._lines: dict[str, dict[tuple[int, str, str], deque[Waiting]]] = {}
+        self._levels: dict[tuple[str, str], float] = {}
+        for job in waiting:
+            group = (job.priority, job.project, job.owner)
+            self._lines.setdefault(job.queue, {}).setdefault(group, deque()).append(job)
+            self._levels[job.project, job.owner] = job.level
+        self._running: Counter[tuple[str, str, str]] = Counter()
+        self._held: Counter[tuple[str, str]] = Counter()
+        self._number = itertools.count()
+        self._ends: list[tuple[float, int, tuple[str, ...], Waiting | Running | None, float]] = []
+        for slot in slots:
+            if slot.holder is not None:
+                self._count(slot.holder, 1)
+            if slot.free_in is not None:
+                used = slot.free_in + (slot.holder.elapsed_seconds if slot.holder is not None else 0.0)
+                heapq.heappush(self._ends, (slot.free_in, next(self._number), slot.queues, slot.holder, used))
+
+    def starts(self) -> dict[str, float]:
+        """Return in how many seconds each job starts; those that nobody can tell of are left out."""
+        starts: dict[str, float] = {}
+        idle: list[tuple[str, ...]] = []
+        while self._ends and any(self._lines.values()):
+            at, _, queues, ended, used = heapq.heappop(self._ends)
+            if ended is not None:
+                self._count(ended, -1)
+                owner = (ended.project, ended.owner)
+                self._levels[owner] = raise_level(self._levels.get(owner, 0.0), used, self._now + at)
+            idle.append(queues)
+            for queues in idle.copy():
+                job = self._next(queues)
+                if job is None:
+                    continue
+                idle.remove(queues)
+                starts[job.id] = at
+                self._count(job, 1)
+                seconds = self._pace.seconds(job)
+                if seconds is not None:
+                    heapq.heappush(self._ends, (at + seconds, next(self._number), queues, job, seconds))
+        return starts
+
+    def _count(self, job: Waiting | Running, by: int) -> None:
+        self._running[job.queue, job.project, job.owner] += by
+        self._held[job.project, job.owner] += by
+
+    def _next(self, queues: tuple[str, ...]) -> Waiting | None:
+        best: tuple[int, int, float, str] | None = None
+        found: tuple[str, tuple[int, str, str]] | None = None
+        for queue in queues:
+            for group, line in self._lines.get(queue, {}).items():
+                priority, project, owner = group
+                if self._owner_slots and self._held[project, owner] >= self._owner_slots:
+                    continue
+                key = (-priority, self._running[queue, project, owner], self._levels[project, owner], line[0].id)
+                if best is None or key < best:
+                    best, found = key, (queue, group)
+        if found is None:
+            return None
+        queue, group = found
+        job = self._lines[queue][group].popleft()
+        if not self._lines[queue][group]:
+            del self._lines[queue][group]
+        return job
 
 
 class Forecast:
@@ -115,10 +171,12 @@ class Forecast:
         workers = live_workers(session, self._settings.lease_seconds)
         pace = Pace(line.read_ended(session, RECENT_JOBS))
         slots = _slots(workers, line.read_running(session), pace)
-        starts = play(slots, waiting[:MAX_AHEAD], pace)
+        now = utc_now()
+        starts = Play(
+            slots, waiting[:MAX_AHEAD], pace, owner_slots=self._settings.owner_slots, now_seconds=now.timestamp()
+        ).starts()
         _extend(starts, waiting)
         served = {queue for worker in workers for queue in queues_of(worker)}
-        now = utc_now()
         found = {job.id: job for job in waiting}
         return {
             job_id: Place(
@@ -132,14 +190,15 @@ class Forecast:
 
 
 def _slots(workers: Iterable[Any], running: Iterable[Running], pace: Pace) -> list[Slot]:
-    held: dict[str, list[float | None]] = {}
+    held: dict[str, list[Running]] = {}
     for job in running:
-        held.setdefault(job.worker, []).append(pace.remaining(job))
+        held.setdefault(job.worker, []).append(job)
     slots = []
     for worker in workers:
-        busy = held.get(worker.name, [])[: worker.slots]
-        free: list[float | None] = [*busy, *[0.0] * (worker.slots - len(busy))]
-        slots += [Slot(queues_of(worker), seconds) for seconds in free]
+        queues = queues_of(worker)
+        busy = held.get(worker.name, [])
+        slots += [Slot(queues, pace.remaining(job), job) for job in busy[: worker.slots]]
+        slots += [Slot(queues, 0.0)] * (worker.slots - len(busy))
     return slots
 
 

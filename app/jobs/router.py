@@ -8,10 +8,12 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from app.core.errors import Unprocessable
-from app.core.http import ApiResponse, PageDep, ProjectDep, ServicesDep, make_router
+from app.core.http import ApiResponse, KeyNameDep, PageDep, ProjectDep, ServicesDep, make_router
 from app.jobs.repository.queries import JobFilter
+from app.jobs.requests import AnyJobRequest
 from app.jobs.schemas import (
     AttemptList,
+    BatchDryRun,
     CancelRequest,
     CheckpointList,
     Deleted,
@@ -24,7 +26,6 @@ from app.jobs.schemas import (
 )
 from app.jobs.service import MAX_LOG_LINES, JobService
 from app.jobs.states import State
-from app.recipes.request import JobRequest
 
 router = make_router("/v1/jobs", "jobs")
 
@@ -46,19 +47,20 @@ JobId = Annotated[str, Path(max_length=64, description="`job_…`")]
     "",
     status_code=201,
     response_model=JobView,
-    responses={200: {"model": DryRun, "description": "With `dry_run=true`: what the job would do."}},
+    responses={200: {"model": DryRun | BatchDryRun, "description": "With `dry_run=true`: what the job would do."}},
 )
 def submit(
-    body: JobRequest,
+    body: AnyJobRequest,
     project: ProjectDep,
+    key: KeyNameDep,
     jobs: Jobs,
     response: Response,
     dry_run: Annotated[bool, Query(description="Check and estimate only; nothing is queued.")] = False,
 ) -> Any:
-    """Queue a training job."""
+    """Queue a job: by `kind` a training, a batch prediction or an evaluation."""
     if dry_run:
         return ApiResponse(jobs.dry_run(project, body).model_dump())
-    job = jobs.submit(project, body)
+    job = jobs.submit(project, body, key)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job
 
@@ -129,10 +131,15 @@ def resume_job(job_id: JobId, project: ProjectDep, jobs: Jobs, body: EmptyReques
 
 @router.post("/{job_id}/retry", status_code=201)
 def retry_job(
-    job_id: JobId, project: ProjectDep, jobs: Jobs, response: Response, body: EmptyRequest | None = None
+    job_id: JobId,
+    project: ProjectDep,
+    key: KeyNameDep,
+    jobs: Jobs,
+    response: Response,
+    body: EmptyRequest | None = None,
 ) -> JobView:
     """Queue a new job with the request of one that failed or was cancelled."""
-    job = jobs.retry(project, job_id)
+    job = jobs.retry(project, job_id, key)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job
 

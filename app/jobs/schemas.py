@@ -41,12 +41,18 @@ class JobView(Answer):
     id: str
     object: Literal["job"] = "job"
     kind: str
-    recipe: str
+    recipe: str | None = Field(description="Of what is trained, or of the model; null where that is of no recipe.")
     state: State
     attempt: int = Field(description="Rises by one at every claim.")
     failures: int = Field(description="Lost workers and crashes so far.")
     max_failures: int
-    queue_position: int | None = Field(description="1 is claimed next; null where the job is not queued.")
+    queue: str
+    owner: str = Field(description="Whom it counts for in the queue: `metadata.owner`, else the caller's key.")
+    queue_position: int | None = Field(description="1 is claimed next of its queue; null where it is not queued.")
+    expected_start_at: str | None = Field(
+        description="When a worker will take it, as far as can be foreseen; null where it is not queued, where no "
+        "worker serves its queue, or where nothing is known of those before it."
+    )
     created_at: str
     started_at: str | None = Field(description="When it was first claimed.")
     finished_at: str | None
@@ -59,6 +65,7 @@ class JobView(Answer):
     stop_reason: str | None
     error: JobError | None
     model: str | None = Field(description="The ref of the published version.")
+    result: dict[str, Any] | None = Field(description='Of a prediction: `{"dataset", "rows", "failed"}`.')
     request: dict[str, Any]
     resolved: dict[str, Any]
     metadata: dict[str, Any]
@@ -71,6 +78,17 @@ class DryRun(Answer):
     resolved: dict[str, Any]
     parameters: int
     steps: int
+    memory_bytes: int
+    seconds: float
+    warnings: list[Any]
+
+
+class BatchDryRun(Answer):
+    """What a job that runs a model over a data set would do."""
+
+    resolved: dict[str, Any]
+    rows: int
+    parameters: int
     memory_bytes: int
     seconds: float
     warnings: list[Any]

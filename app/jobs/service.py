@@ -9,11 +9,14 @@ from app.db.engine import Database
 from app.db.tables import Job
 from app.jobs import repository
 from app.jobs.events import JobEvents
+from app.jobs.forecast import Forecast
 from app.jobs.queue import Bell
 from app.jobs.repository import queries, retention
 from app.jobs.repository.queries import JobFilter
+from app.jobs.requests import JobKind, parse_request
 from app.jobs.schemas import (
     AttemptList,
+    BatchDryRun,
     CheckpointList,
     Deleted,
     DryRun,
@@ -25,7 +28,6 @@ from app.jobs.schemas import (
 from app.jobs.states import FINAL, SETTLED, STATES, VERBS, Verb
 from app.jobs.submission import Submission, job_not_found
 from app.jobs.views import attempt_view, checkpoint_view, event_view, job_view, metric_view
-from app.recipes.request import JobRequest
 from app.storage.blobs import BlobStore
 
 # A trainer's output is cut at 1 MB by the worker; no answer needs more lines than that holds.
@@ -41,18 +43,22 @@ class JobService:
         self.database = database
         self.blobs = blobs
         self.bell = bell
-        self.submission = Submission(database, settings, cache)
+        self.forecast = Forecast(settings)
+        self.submission = Submission(database, blobs, settings, cache)
         self.live = JobEvents(database, self.get)
 
     # Submitting
 
-    def submit(self, project: str, request: JobRequest) -> JobView:
-        """Queue a job; raise Unprocessable, NotFound or StorageFull before anything is written."""
-        job_id = self.submission.submit(project, request)
-        self.bell.ring(job_id, project)
+    def submit(self, project: str, request: JobKind, key: str = "") -> JobView:
+        """Queue a job; raise Unprocessable, NotFound or StorageFull before anything is written.
+
+        `key`: the name of the caller's key.
+        """
+        job_id = self.submission.submit(project, request, key=key)
+        self.bell.ring(job_id, project, request.queue)
         return self.get(project, job_id)
 
-    def dry_run(self, project: str, request: JobRequest) -> DryRun:
+    def dry_run(self, project: str, request: JobKind) -> DryRun | BatchDryRun:
         """Say what the job would do; queue nothing."""
         return self.submission.dry_run(project, request)
 
@@ -64,7 +70,7 @@ class JobService:
             job = queries.get_job(session, project, job_id)
             if job is None:
                 raise job_not_found(job_id)
-            return job_view(job, queries.queue_positions(session, [job_id]).get(job_id))
+            return job_view(job, self.forecast.places(session, [job_id]).get(job_id))
 
     def page(self, project: str, wanted: JobFilter, *, limit: int, after: str | None, descending: bool) -> JobList:
         """Return a page of jobs."""
@@ -72,7 +78,7 @@ class JobService:
             jobs, has_more = queries.list_jobs(
                 session, project, wanted, limit=limit, after=after, descending=descending
             )
-            places = queries.queue_positions(session, [job.id for job in jobs])
+            places = self.forecast.places(session, [job.id for job in jobs])
         data = [job_view(job, places.get(job.id)) for job in jobs]
         return JobList(data=data, has_more=has_more, **_ends([view.id for view in data]))
 
@@ -165,10 +171,10 @@ class JobService:
             if not resumed and (job.state in FINAL or not queries.was_resumed(session, job_id)):
                 raise misfit("resume", job)
         if resumed:
-            self.bell.ring(job_id, project)
+            self.bell.ring(job_id, project, job.queue)
         return self.get(project, job_id)
 
-    def retry(self, project: str, job_id: str) -> JobView:
+    def retry(self, project: str, job_id: str, key: str = "") -> JobView:
         """Queue a new job with the same request; asked again, return that job."""
         with self.database.reading() as session:
             job = self._require(session, project, job_id)
@@ -177,9 +183,9 @@ class JobService:
             raise misfit("retry", job)
         if earlier is not None:
             return self.get(project, earlier)
-        request = JobRequest.model_validate(job.request)
-        new_id = self.submission.submit(project, request, retry_of=job_id)
-        self.bell.ring(new_id, project)
+        request = parse_request(job.request)
+        new_id = self.submission.submit(project, request, key=key, retry_of=job_id)
+        self.bell.ring(new_id, project, request.queue)
         return self.get(project, new_id)
 
     def delete(self, project: str, job_id: str) -> Deleted:

@@ -40,6 +40,7 @@ _FACTS: dict[str, Any] = {
     "instance": {"columns": [], "bare": False},
     "labels": None,
     "multilabel": False,
+    "class_shares": None,
     "metrics": {},
     "parameters": 0,
     "runtime": "onnx",

@@ -10,8 +10,9 @@ from app.core.clock import to_rfc3339
 from app.core.json import dump_json, parse_json
 from app.db.engine import db_now
 from app.db.paging import fetch_page
-from app.db.tables import Counter, Model, ModelAlias, ModelVersion
+from app.db.tables import Counter, Job, JobModel, Model, ModelAlias, ModelVersion
 from app.db.upsert import insert_for
+from app.jobs.states import FINAL
 from app.webhooks.repository import outbox as webhooks
 
 CATALOGUE = "catalogue"
@@ -166,6 +167,38 @@ def list_versions(
 def get_version(session: Session, project: str, name: str, version: int) -> ModelVersion | None:
     """Return one version."""
     return session.get(ModelVersion, (project, name, version))
+
+
+def find_version(
+    session: Session, project: str, name: str, selector: int | str | None, *, lock: bool = False
+) -> ModelVersion | None:
+    """Return the version that a ref means (a number, an alias, None: the newest); with `lock`, it stays meanwhile.
+
+    A deletion takes the lock on the name first, as this does.
+    """
+    if lock and get_model(session, project, name, lock=True) is None:
+        return None
+    query = select(ModelVersion).where(ModelVersion.project == project, ModelVersion.name == name)
+    if isinstance(selector, str):
+        named = select(ModelAlias.version).where(
+            ModelAlias.project == project, ModelAlias.name == name, ModelAlias.alias == selector
+        )
+        query = query.where(ModelVersion.version == named.scalar_subquery())
+    elif selector is not None:
+        query = query.where(ModelVersion.version == selector)
+    return session.scalars(query.order_by(ModelVersion.version.desc()).limit(1)).one_or_none()
+
+
+def jobs_using(session: Session, project: str, name: str, version: int | None, limit: int) -> list[str]:
+    """Return ids of jobs that read the version (None: any version) and have not ended."""
+    query = (
+        select(Job.id)
+        .join(JobModel, JobModel.job_id == Job.id)
+        .where(JobModel.project == project, JobModel.name == name, Job.state.not_in(FINAL))
+    )
+    if version is not None:
+        query = query.where(JobModel.version == version)
+    return list(session.scalars(query.distinct().order_by(Job.id).limit(limit)))
 
 
 def put_alias(session: Session, project: str, name: str, alias: str, version: int) -> None:

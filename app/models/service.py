@@ -140,7 +140,7 @@ class ModelService:
         return Deleted(id=f"{name}@{alias}", object="model.alias")
 
     def delete_version(self, project: str, name: str, version: int) -> Deleted:
-        """Remove a version; refused while an alias points at it, so that no alias ever dangles."""
+        """Remove a version; refused while an alias points at it, so that none dangles, or a job reads it."""
         with self.database.transaction() as session:
             self._lock(session, project, name)
             self._require_version(session, project, name, version)
@@ -152,6 +152,7 @@ class ModelService:
                     code="version_in_use",
                     details=[{"param": "alias", "message": alias} for alias in pointing],
                 )
+            _refuse_use(name, version, repository.jobs_using(session, project, name, version, limit=5))
             prefix = repository.delete_version(session, project, name, version)
         self.on_change()
         if prefix is not None:
@@ -162,6 +163,7 @@ class ModelService:
         """Remove a model with all its versions and aliases; the numbers of its versions stay used."""
         with self.database.transaction() as session:
             self._lock(session, project, name)
+            _refuse_use(name, None, repository.jobs_using(session, project, name, None, limit=5))
             prefixes = repository.delete_versions(session, project, name)
             if not prefixes:
                 raise model_not_found(name)
@@ -199,6 +201,15 @@ class ModelService:
         versions = repository.all_versions(session, project, names)
         aliases = repository.all_aliases(session, project, names)
         return [_model_view(row, versions[row.name], aliases[row.name]) for row in rows if versions[row.name]]
+
+
+def _refuse_use(name: str, version: int | None, jobs: list[str]) -> None:
+    if jobs:
+        raise Conflict(
+            f"{format_ref(name, version)} is used by jobs that have not ended: {', '.join(jobs)}.",
+            code="version_in_use",
+            details=[{"param": "job", "message": job} for job in jobs],
+        )
 
 
 def _model_view(row: Model, versions: list[tuple[int, str | None]], aliases: dict[str, int]) -> ModelView:

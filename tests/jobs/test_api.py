@@ -148,7 +148,7 @@ def test_a_full_disk_takes_no_job(tmp_path: Path) -> None:
     from app.recipes.request import JobRequest
 
     settings = Settings(home=tmp_path, min_free_bytes=1 << 60)
-    submission = Submission(Database(f"sqlite:///{tmp_path / 'x.db'}"), settings, cache=None)  # type: ignore[arg-type]
+    submission = Submission(Database(f"sqlite:///{tmp_path / 'x.db'}"), None, settings, None)  # type: ignore[arg-type]
     with pytest.raises(StorageFull):
         submission.submit("default", JobRequest(recipe="tabular-classification", dataset="ds_x"))
 

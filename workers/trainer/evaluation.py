@@ -40,14 +40,25 @@ class Answers:
     """What a model said of rows and what is true.
 
     `given`: probabilities (N, C), or values (N, V) in the unit of the data. `truth`: classes (N,), labels (N, C) of
-    0 and 1, or values (N, V). `train_truth`: the same of the training rows, for the baseline.
+    0 and 1, or values (N, V). The baseline is `guess`, (C,) shares or (V,) values, or where that is None what
+    `train_truth`, the truth of the training rows, gives.
     """
 
     task: Task
     given: Floats
     truth: NDArray[Any]
-    train_truth: NDArray[Any]
-    labels: list[Any] | None
+    train_truth: NDArray[Any] | None = None
+    labels: list[Any] | None = None
+    guess: Floats | None = None
+
+    def constant(self) -> Floats:
+        """Return what one would answer without looking at a row: the shares of the classes, or the mean."""
+        if self.guess is not None:
+            return self.guess
+        truth = self.truth if self.train_truth is None else self.train_truth
+        if self.task == "regression":
+            return np.asarray(truth.mean(axis=0))
+        return class_shares(truth, self.given.shape[1], self.task)
 
 
 def evaluate(answers: Answers, split: str, seed: int) -> dict[str, Any]:
@@ -150,10 +161,9 @@ def _resample_labels(
 def _baseline(answers: Answers) -> dict[str, float]:
     """Figures of always answering the shares of the classes, or the mean, of the training rows."""
     if answers.task == "regression":
-        mean = np.broadcast_to(answers.train_truth.mean(axis=0), answers.truth.shape)
+        mean = np.broadcast_to(answers.constant(), answers.truth.shape)
         return {name: FIGURES["regression"][name](answers.truth, mean) for name in VALUE_FIGURES}
-    shares = class_shares(answers.train_truth, answers.given.shape[1], answers.task)
-    chances = np.broadcast_to(shares, answers.given.shape)
+    chances = np.broadcast_to(answers.constant(), answers.given.shape)
     return {name: FIGURES[answers.task][name](answers.truth, chances) for name in CLASS_FIGURES}
 
 

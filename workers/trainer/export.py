@@ -11,6 +11,7 @@ from app.models.bundle import write_bundle
 from app.preprocessing.prepare import Prepared, Split
 from workers.recipes.built import Built
 from workers.recipes.registry import BUILDERS
+from workers.trainer.evaluation import class_shares
 from workers.trainer.feed import Rows
 from workers.trainer.forward import Forward
 from workers.trainer.onnx_export import OUTPUT, export_onnx
@@ -61,12 +62,21 @@ def write_model(
             "instance": {"columns": preprocessing.instance_columns, "bare": preprocessing.bare},
             "labels": problem.labels,
             "multilabel": problem.task == "multilabel",
+            "class_shares": _class_shares(problem),
             "metrics": metrics,
             "parameters": int(model.count_params()),
             "fingerprint": fingerprint,
         },
     )
     return folder
+
+
+def _class_shares(problem: Problem) -> list[float] | None:
+    """Return the shares of the classes among the training rows: the baseline of a later evaluation."""
+    if problem.task == "regression":
+        return None
+    shares: list[float] = class_shares(problem.train.target, problem.outputs, problem.task).tolist()
+    return shares
 
 
 def check_model(folder: Path, problem: Problem, prepared: Prepared, forward: Forward) -> None:

@@ -1,6 +1,6 @@
 """The order: all that a trainer is told. A JSON file that the supervisor writes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ class Order:
     by role (`all`, or `train`, `validation`, `test`). `output` is the attempt's own folder;
     `checkpoint`, where there is one, the folder of the checkpoint to go on from.
     `trained_seconds` is what earlier attempts trained; it counts against `max_seconds`.
-    `dataset`, id or ids by role, is for the bundle.
+    `dataset`, id or ids by role, is for the bundle. `models` are folders of the bundles that the
+    job reads, by role (`base`, `model`).
     """
 
     job: str
@@ -29,6 +30,8 @@ class Order:
     trained_seconds: float
     checkpoint_seconds: float
     dataset: str | dict[str, str] | None
+    kind: str = "train"
+    models: dict[str, Path] = field(default_factory=dict)
 
     @property
     def training(self) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def parse_order(content: dict[str, Any]) -> Order:
     return Order(
         job=str(content["job"]),
         attempt=int(content["attempt"]),
-        recipe=str(content["recipe"]),
+        recipe=str(content["recipe"] or ""),
         resolved=dict(content["resolved"]),
         datasets={role: Path(folder) for role, folder in content["datasets"].items()},
         output=Path(content["output"]),
@@ -62,6 +65,8 @@ def parse_order(content: dict[str, Any]) -> Order:
         trained_seconds=float(content.get("trained_seconds", 0.0)),
         checkpoint_seconds=float(content.get("checkpoint_seconds", 60.0)),
         dataset=_dataset(content.get("dataset_ids") or {}),
+        kind=str(content.get("kind", "train")),
+        models={role: Path(folder) for role, folder in (content.get("models") or {}).items()},
     )
 
 

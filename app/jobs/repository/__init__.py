@@ -32,6 +32,7 @@ from app.jobs.repository.records import (
     record_progress,
     record_warnings,
 )
+from app.jobs.repository.results import Finished, NewDataset, finish
 from app.jobs.repository.verbs import NewJob, cancel, create_job, pause, resume
 
 __all__ = [
@@ -40,8 +41,10 @@ __all__ = [
     "CheckpointRef",
     "ClaimedJob",
     "DatasetRef",
+    "Finished",
     "Flags",
     "ModelRef",
+    "NewDataset",
     "NewJob",
     "Released",
     "append_event",
@@ -52,6 +55,7 @@ __all__ = [
     "create_job",
     "fail",
     "fail_orphans",
+    "finish",
     "heartbeat",
     "pause",
     "paused",
