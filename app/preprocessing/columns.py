@@ -110,6 +110,9 @@ def hash_rows(columns: Sequence[NDArray[Any]], rows: int, strip: bool = False, l
 
 def _lanes(column: NDArray[Any], strip: bool, lowercase: bool) -> list[NDArray[np.uint64]]:
     """The values of a column as one or more arrays of 64 bits a row."""
+    if column.dtype == object and len(column) and isinstance(column[0], bytes):  # a file in each row
+        digests = [hashlib.blake2b(value, digest_size=8).digest() for value in column.tolist()]
+        return [np.frombuffer(b"".join(digests), dtype=np.uint64)]
     if column.dtype == object:
         codes, values = factorize(column, strip, lowercase)
         digests = [hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest() for value in values]

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from app.core.errors import Unprocessable
 from app.preprocessing.columns import ColumnArrays
+from app.preprocessing.image_instances import image_column
+from app.preprocessing.refusal import Refused
 
 InstanceColumns = Sequence[Mapping[str, Any]]
 _SHOWN = 60
-
-
-class _Refused(Exception):
-    """What was expected instead of a value."""
 
 
 def columns_from_instances(instances: Sequence[object], instance_columns: InstanceColumns) -> ColumnArrays:
@@ -31,9 +29,11 @@ def columns_from_instances(instances: Sequence[object], instance_columns: Instan
     read = [column for column in instance_columns if not column.get("ignored")]
     known = {column["name"] for column in instance_columns}
     bare = read[0] if len(read) == 1 else None
+    # The bare value of an image is an object too; a column called b64 goes before.
+    takes_files = bare is not None and bare["type"] == "image" and "b64" not in known
     gathered: dict[str, list[Any]] = {column["name"]: [None] * len(instances) for column in read}
     for index, instance in enumerate(instances):
-        if isinstance(instance, dict):
+        if isinstance(instance, dict) and not (takes_files and instance.keys() == {"b64"}):
             for name, value in instance.items():
                 if name in gathered:
                     gathered[name][index] = value
@@ -54,11 +54,15 @@ def _column(column: Mapping[str, Any], values: list[Any], bare: bool) -> NDArray
     type_ = column["type"]
     if type_ == "array":
         return _arrays(column, values, bare)
+    if type_ == "image":
+        return image_column(
+            column, values, lambda index, why: _refusal(index, column["name"], why, values[index], bare)
+        )
     convert = _CONVERTERS[type_]
     converted: list[Any] = []
     try:
         converted.extend(map(convert, values))
-    except _Refused as refused:
+    except Refused as refused:
         index = len(converted)  # extend keeps what came before the error
         raise _refusal(index, column["name"], refused, values[index], bare) from refused
     if type_ in ("category", "text"):
@@ -74,7 +78,7 @@ def _arrays(column: Mapping[str, Any], values: list[Any], bare: bool) -> NDArray
     for index, value in enumerate(values):
         try:
             result[index] = _array(value, shape)
-        except _Refused as refused:
+        except Refused as refused:
             raise _refusal(index, column["name"], refused, value, bare) from refused
     return result
 
@@ -82,7 +86,7 @@ def _arrays(column: Mapping[str, Any], values: list[Any], bare: bool) -> NDArray
 def _array(value: object, shape: tuple[int, ...]) -> Any:
     if value is None:
         return np.nan
-    wanted = _Refused(f"expected numbers in the shape {list(shape)}")
+    wanted = Refused(f"expected numbers in the shape {list(shape)}")
     if not isinstance(value, list):
         raise wanted
     try:
@@ -91,12 +95,12 @@ def _array(value: object, shape: tuple[int, ...]) -> Any:
         raise wanted from error
     if array.shape != shape:
         raise (
-            _Refused(f"expected numbers in the shape {list(shape)}, got {list(array.shape)}") if array.ndim else wanted
+            Refused(f"expected numbers in the shape {list(shape)}, got {list(array.shape)}") if array.ndim else wanted
         )
     if array.dtype.kind not in "iuf":
         return _with_nulls(value, shape)
     if _holds_truth(value):
-        raise _Refused("expected numbers, not true or false")
+        raise Refused("expected numbers, not true or false")
     return array
 
 
@@ -115,11 +119,11 @@ def _number(value: object) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Refused("expected a number")
+        raise Refused("expected a number")
     try:
         return float(value)
     except OverflowError as error:
-        raise _Refused("expected a number that fits a double") from error
+        raise Refused("expected a number that fits a double") from error
 
 
 def _truth(value: object) -> float:
@@ -129,13 +133,13 @@ def _truth(value: object) -> float:
         return float(value)
     if isinstance(value, int | float) and value in (0, 1):
         return float(value)
-    raise _Refused("expected true or false")
+    raise Refused("expected true or false")
 
 
 def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise _Refused("expected a string")
+    raise Refused("expected a string")
 
 
 def _instant(value: object) -> float:
@@ -149,7 +153,7 @@ def _instant(value: object) -> float:
         else:
             # A time without a zone is UTC, as where the data set was taken in.
             return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
-    raise _Refused("expected an instant such as 2026-01-31T08:00:00Z")
+    raise Refused("expected an instant such as 2026-01-31T08:00:00Z")
 
 
 _CONVERTERS: dict[str, Callable[[object], Any]] = {
@@ -162,10 +166,10 @@ _CONVERTERS: dict[str, Callable[[object], Any]] = {
 }
 
 
-def _refusal(index: int, name: str, refused: _Refused, value: object, bare: bool) -> Unprocessable:
+def _refusal(index: int, name: str, refused: Refused, value: object, bare: bool) -> Unprocessable:
     where = f"instances[{index}]" if bare else f"instances[{index}].{name}"
     said = str(refused)
-    got = "" if ", got " in said else f", got {_show(value)}"
+    got = "" if ", got " in said or said.startswith("the image") else f", got {_show(value)}"
     return Unprocessable(f"{where}: {said}{got}", param=where)
 
 

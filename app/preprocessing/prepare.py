@@ -16,6 +16,7 @@ from app.preprocessing import findings
 from app.preprocessing.clean import hash_table
 from app.preprocessing.columns import Column, ColumnArrays, RowSource, Table
 from app.preprocessing.fitted import FittedRows
+from app.preprocessing.image_rows import ImageRows
 from app.preprocessing.labels import ClassTarget, LabelsTarget, Target, ValueTarget, label_key
 from app.preprocessing.partition import Draft, Resolved, compared_names, main_source, read_splits, target_names
 from app.preprocessing.reconcile import reconcile_labels
@@ -33,7 +34,14 @@ class Preparation(Protocol):
         """Return which of the input columns are read; Unprocessable where none is left."""
 
     def fit(
-        self, draft: Draft, read: Sequence[Column], ignored: Sequence[Column], target: Target, resolved: Resolved
+        self,
+        draft: Draft,
+        read: Sequence[Column],
+        ignored: Sequence[Column],
+        target: Target,
+        resolved: Resolved,
+        *,
+        only_look: bool,
     ) -> FittedRows:
         """Return what turns rows into inputs of a network, fitted on the training rows only."""
 
@@ -41,7 +49,7 @@ class Preparation(Protocol):
         """Return warnings of what is suspicious in the inputs; `encoded` are the targets of the training rows."""
 
 
-FAMILIES: Final[dict[str, Preparation]] = {"tabular": TabularRows()}
+FAMILIES: Final[dict[str, Preparation]] = {"tabular": TabularRows(), "images": ImageRows()}
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ def prepare(resolved: Resolved, data: Mapping[str, RowSource], *, only_look: boo
     if isinstance(target, ClassTarget):
         _match_labels(draft, target, compared_names(roles), clean)
     ignored = [column for name, column in types.items() if name not in {one.name for one in read}]
-    preprocessing = family.fit(draft, read, ignored, target, resolved)
+    preprocessing = family.fit(draft, read, ignored, target, resolved, only_look=only_look)
     finished = [] if only_look else read
     splits = {
         name: _finish(table, preprocessing, finished, roles.get("weight")) for name, table in draft.tables.items()

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from app.preprocessing.columns import ColumnArrays
+from app.preprocessing.images import ImagePreprocessing
 from app.preprocessing.tabular import TabularPreprocessing
 
 
@@ -31,7 +32,10 @@ class Preprocessing(Protocol):
         ...
 
 
-KINDS: dict[str, Callable[[dict[str, Any]], Preprocessing]] = {"tabular": TabularPreprocessing.from_json}
+KINDS: dict[str, Callable[[dict[str, Any]], Preprocessing]] = {
+    "tabular": TabularPreprocessing.from_json,
+    "images": ImagePreprocessing.from_json,
+}
 
 
 def load_preprocessing(content: dict[str, Any]) -> Preprocessing:

@@ -35,9 +35,17 @@ class TabularRows:
         return read
 
     def fit(
-        self, draft: Draft, read: Sequence[Column], ignored: Sequence[Column], target: Target, resolved: Resolved
+        self,
+        draft: Draft,
+        read: Sequence[Column],
+        ignored: Sequence[Column],
+        target: Target,
+        resolved: Resolved,
+        *,
+        only_look: bool,
     ) -> TabularPreprocessing:
         """Fit scales, vocabularies and bins on the training rows."""
+        del only_look
         return TabularPreprocessing.fit(draft.tables[TRAIN].columns, read, ignored, target, _options(resolved))
 
     def find(self, draft: Draft, read: Sequence[Column], target: Target, encoded: NDArray[Any]) -> list[dict[str, Any]]:

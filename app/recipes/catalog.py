@@ -1,11 +1,14 @@
 """What can be trained: an explicit dict of recipes."""
 
 from app.core.errors import NotFound
+from app.recipes.image_classification import IMAGE_CLASSIFICATION
 from app.recipes.recipe import Recipe
 from app.recipes.tabular_classification import TABULAR_CLASSIFICATION
 from app.recipes.tabular_regression import TABULAR_REGRESSION
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (TABULAR_CLASSIFICATION, TABULAR_REGRESSION)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (TABULAR_CLASSIFICATION, TABULAR_REGRESSION, IMAGE_CLASSIFICATION)
+}
 
 
 def find_recipe(name: str) -> Recipe:

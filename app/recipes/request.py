@@ -139,7 +139,7 @@ class Regularization(Request):
     l1: float = Field(0.0, ge=0, le=10)
     l2: float = Field(0.0, ge=0, le=10)
     dropout: float | None = Field(None, ge=0, lt=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float | None = Field(None, ge=0, lt=1)
 
 
 class EarlyStopping(Request):

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from app.recipes.layers_params import Layers
 from app.recipes.request import Request
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "selu", "leaky_relu", "softplus", "sigmoid"]
@@ -55,23 +56,6 @@ class Mlp(Request):
     members: int = Field(8, ge=1, le=64, description="Networks whose answers are averaged.")
     number_embeddings: NumberEmbeddings = Field(default_factory=NumberEmbeddings)
     category_embeddings: CategoryEmbeddings = Field(default_factory=CategoryEmbeddings)
-
-
-class LayerConfig(Request):
-    """One Keras layer: its class and its own configuration, from the allow-list. A pasted `layer.get_config()` fits."""
-
-    class_name: str = Field(max_length=64)
-    config: dict[str, Any] = Field(default_factory=dict)
-    module: Any = Field(None, exclude=True, description="As Keras writes it; not looked at.")
-    registered_name: Any = Field(None, exclude=True, description="As Keras writes it; not looked at.")
-    build_config: Any = Field(None, exclude=True, description="As Keras writes it; not looked at.")
-
-
-class Layers(Request):
-    """A list of Keras layers, one after the other, as written."""
-
-    type: Literal["layers"]
-    layers: list[LayerConfig] = Field(min_length=1, max_length=100)
 
 
 class TabularParams(Request):

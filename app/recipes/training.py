@@ -47,7 +47,7 @@ def resolve_training(
         "loss": resolve_loss(asked.loss, facts.task, facts.multilabel, len(facts.labels)),
         "metrics": metrics,
         "class_weight": _class_weight(asked, facts),
-        "regularization": _regularization(asked.regularization, facts),
+        "regularization": _regularization(asked.regularization, defaults, facts),
         "early_stopping": _early_stopping(asked, defaults, facts, metrics),
         "precision": asked.precision,
         "seed": asked.seed,
@@ -90,7 +90,7 @@ def _class_weight(asked: Training, facts: Facts) -> Any:
     return dict(weights)
 
 
-def _regularization(asked: Regularization, facts: Facts) -> dict[str, Any]:
+def _regularization(asked: Regularization, defaults: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     if asked.dropout is not None and facts.architecture["type"] == "layers":
         raise Unprocessable(
             "training.regularization.dropout: a list of layers has its own Dropout layers; set their rate.",
@@ -101,7 +101,11 @@ def _regularization(asked: Regularization, facts: Facts) -> dict[str, Any]:
             "training.regularization.label_smoothing: a regression has no labels.",
             param="training.regularization.label_smoothing",
         )
-    return {**asked.model_dump(), "dropout": facts.architecture.get("dropout", 0.0)}
+    smoothing = asked.label_smoothing
+    if smoothing is None:
+        smoothing = float(defaults.get("label_smoothing", 0.0))
+    dropout = facts.architecture.get("dropout", 0.0)
+    return {**asked.model_dump(), "label_smoothing": smoothing, "dropout": dropout}
 
 
 def _early_stopping(

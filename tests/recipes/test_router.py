@@ -39,11 +39,12 @@ def test_a_recipe_tells_its_fields_with_defaults_and_ranges(name: str, get: Any)
     assert answer.status_code == 200
     recipe = answer.json()
     assert {"description", "reads", "predicts", "architectures", "abilities"} <= recipe.keys()
-    mlp = recipe["params"]["$defs"]["Mlp"]["properties"]
-    number = next(choice for choice in mlp["dropout"]["anyOf"] if choice["type"] == "number")
+    definitions = recipe["params"]["$defs"].values()
+    network = next(one["properties"] for one in definitions if "dropout" in one["properties"])
+    number = next(choice for choice in network["dropout"]["anyOf"] if choice["type"] == "number")
     assert number["minimum"] == 0
     assert number["exclusiveMaximum"] == 1
-    assert "default" in mlp["num_layers"]
+    assert all("default" in field for field in network.values())
     assert recipe["training"]["properties"]["max_seconds"]["description"].endswith("seconds.")
     assert {"input", "exclude", "target", "weight", "group", "time", "id"} == recipe["columns"]["properties"].keys()
     assert "split" in recipe["preprocessing"]["properties"]

@@ -1,5 +1,6 @@
 """Does the bundle, opened as the API opens it, say what the trainer's model says? (DESIGN.md §4, API.md §6)"""
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,9 +50,9 @@ def instances_of(raw: ColumnArrays, instance_columns: list[dict[str, Any]]) -> l
 
 
 def _json_values(values: NDArray[Any], type_: str) -> list[Any]:
-    if values.dtype == object or type_ == "array":
+    if values.dtype == object or type_ in ("array", "image"):
         plain: list[Any] = values.tolist()
-        return plain
+        return [{"b64": base64.b64encode(one).decode()} if isinstance(one, bytes) else one for one in plain]
     present = np.isfinite(values.astype(np.float64))
     convert = _CONVERT.get(type_, float)
     return [convert(value) if known else None for value, known in zip(values.tolist(), present, strict=True)]

@@ -1,0 +1,145 @@
+"""The family `images`: one column of image files, or of arrays of pixels."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.core.errors import Unprocessable
+from app.preprocessing.columns import RowSource
+from app.preprocessing.image_rows import PeekedImages
+from app.preprocessing.images import ImagePreprocessing, frame_of
+from app.preprocessing.prepare import Prepared, prepare
+from app.recipes.estimate import Counts, count_layers, demand_buildable
+from app.recipes.family import Scene
+from app.recipes.image_counts import Shape, count_images
+from app.recipes.image_params import settle_augmentation
+from app.recipes.image_size import BYTE, Pictures, read_pictures, settle_size
+from app.recipes.layers import LAYERS_PATH, LayersTask, check_configs
+from app.recipes.recipe import Recipe
+from app.recipes.request import JobRequest, plain
+from app.recipes.validate import parse_params
+
+# What a job of the default networks may take: multiplications and additions of about 250 seconds of two busy cores.
+BUDGET_OPERATIONS = 24e12
+MOST_EPOCHS = 240
+LEAST_EPOCHS = 8
+MOST_UPDATES = 6000
+
+
+class ImageFamily:
+    """See `app.recipes.family.Family`."""
+
+    # Measured: 60 to 100 billion in a second of one core, the fewer the narrower the layers.
+    operations_per_second = 120e9
+    can_drop_copies = False
+
+    def resolve_params(self, recipe: Recipe, request: JobRequest) -> dict[str, Any]:
+        """Check `params`; dropout of `training.regularization` goes before the architecture's."""
+        params = plain(parse_params(recipe, request))
+        architecture = params["architecture"]
+        if architecture["type"] == "layers":
+            architecture["layers"] = check_configs(architecture["layers"], LAYERS_PATH)
+        elif request.training.regularization.dropout is not None:
+            architecture["dropout"] = request.training.regularization.dropout
+        return params
+
+    def settle(self, params: dict[str, Any], scene: Scene) -> None:
+        """Set size, channels, scale, augmentation and the widths of the network by what the column holds."""
+        if len(scene.inputs) != 1:
+            names = ", ".join(column.name for column in scene.inputs)
+            raise Unprocessable(
+                f"columns.input: {scene.recipe.name} reads one column of images, not {len(scene.inputs)}: {names}. "
+                "Name one.",
+                param="columns.input",
+            )
+        pictures, architecture = read_pictures(scene.inputs[0]), params["architecture"]
+        if params["channels"] == "auto":
+            params["channels"] = "grey" if pictures.is_grey else "rgb"
+        params["image_size"] = settle_size(params["image_size"], pictures)
+        params["pixels"] = "bytes" if pictures.is_bytes else "numbers"
+        params["input_scale"] = params["input_scale"] or _scale(architecture, pictures)
+        colour = params["channels"] == "rgb"
+        params["augmentation"] = settle_augmentation(params["augmentation"], architecture["type"], colour, scene.rows)
+        if architecture["type"] != "layers":
+            _settle_network(architecture, params["image_size"])
+
+    def training_defaults(self, params: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
+        """Return what suits the network and the number of images: as many epochs as fit into five minutes."""
+        architecture, rows = params["architecture"], scene.rows
+        if architecture["type"] == "layers":
+            # A written list of layers is trained as its author would in Keras.
+            return {
+                "epochs": 20,
+                "batch_size": 32,
+                "optimizer": {"name": "adam", "learning_rate": 1e-3},
+                "schedule": {"name": "constant"},
+                "patience": None,
+            }
+        batch_size = 32 if rows < 1000 else 64 if rows < 30_000 else 128
+        operations = 6 * count_images(architecture, _shape(params), scene.classes, 0).operations
+        epochs = int(BUDGET_OPERATIONS / operations / rows)
+        epochs = min(epochs, MOST_EPOCHS, MOST_UPDATES * batch_size // rows)
+        return {
+            "epochs": max(epochs, LEAST_EPOCHS),
+            "batch_size": batch_size,
+            "optimizer": {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05},
+            "schedule": {"name": "cosine", "warmup_ratio": 0.15, "end_ratio": 0.001},
+            "patience": None,
+            "label_smoothing": 0.1,
+        }
+
+    def preprocessing(self, params: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
+        """Nothing: what an image becomes is in `params`."""
+        del params, scene
+        return {}
+
+    def look(self, resolved: Mapping[str, Any], data: Mapping[str, RowSource]) -> tuple[Prepared, int]:
+        """Draw the splits without reading an image."""
+        column = resolved["columns"]["input"][0]
+        peeked: dict[str, RowSource] = {role: PeekedImages(source, column) for role, source in data.items()}
+        return prepare(resolved, peeked, only_look=True), 1
+
+    def count(self, resolved: Mapping[str, Any], prepared: Prepared, classes: int | None) -> Counts:
+        """Count the network, or the list of layers."""
+        preprocessing = prepared.preprocessing
+        assert isinstance(preprocessing, ImagePreprocessing)  # noqa: S101 — what this family fits
+        params, outputs = resolved["params"], classes or preprocessing.outputs
+        architecture, shape = params["architecture"], _shape(params)
+        row_bytes = shape[0] * shape[1] * shape[2] * (1 if preprocessing.is_bytes else 4)
+        if architecture["type"] == "layers":
+            task: LayersTask = "multilabel" if resolved["multilabel"] else resolved["task"]
+            return count_layers(architecture["layers"], shape, outputs, task, LAYERS_PATH, row_bytes)
+        return demand_buildable(count_images(architecture, shape, outputs, row_bytes), "filters or blocks")
+
+
+def _shape(params: Mapping[str, Any]) -> Shape:
+    return frame_of(dict(params)).shape
+
+
+def _scale(architecture: Mapping[str, Any], pictures: Pictures) -> dict[str, float]:
+    """What the values become: −1 to 1; 0 to 1 for a list of layers, and as they are where it rescales by itself."""
+    if architecture["type"] == "layers":
+        if any(layer["class_name"] == "Rescaling" for layer in architecture["layers"]):
+            return {"multiply": 1.0, "add": 0.0}
+        return {"multiply": 1.0 / BYTE if pictures.is_bytes else 1.0, "add": 0.0}
+    span = pictures.high - pictures.low
+    multiply = 2.0 / span if span > 0 else 1.0
+    return {"multiply": multiply, "add": -1.0 - pictures.low * multiply}
+
+
+def _settle_network(architecture: dict[str, Any], size: list[int]) -> None:
+    """Widths and dropout where the request is silent: a stage more for each doubling of the images' size."""
+    if architecture["filters"] is None:
+        side = max(size)
+        architecture["filters"] = (
+            [32, 64, 128] if side <= 40 else [16, 32, 64, 128] if side <= 80 else [16, 32, 64, 128, 128]
+        )
+    # Every stage after the first halves the images.
+    most = max(1, min(size).bit_length())
+    if len(architecture["filters"]) > most:
+        raise Unprocessable(
+            f"params.architecture.filters: {len(architecture['filters'])} stages are too many for images of "
+            f"{size[0]} × {size[1]} pixels; at most {most} are.",
+            param="params.architecture.filters",
+        )
+    if architecture["dropout"] is None:
+        architecture["dropout"] = 0.2
