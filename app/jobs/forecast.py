@@ -1,7 +1,8 @@
 """When a queued job is expected to start: the queue played forward on the slots that serve it.
 
-Each slot that is free takes the job that it would claim. How long a job takes is its estimate, corrected by what like jobs took of late beside their estimates. Jobs under
-way end when their progress says so. What is not known is not guessed: no estimate and no like job, no forecast.
+Each slot that is free takes the job that it would claim. How long a job takes is its estimate, corrected by what like
+jobs took of late beside their estimates. Jobs under way end when their progress says so. What is not known is not
+guessed: no estimate and no like job, no forecast.
 """
 
 import heapq
@@ -67,7 +68,8 @@ class Pace:
         seconds = self.seconds(job)
         if seconds is None:
             return None
-        return max(seconds - job.trained_seconds - job.elapsed_seconds, OVERDUE_SHARE * job.elapsed_seconds)
+        left = seconds - job.trained_seconds - job.elapsed_seconds
+        return left if left > 0 else OVERDUE_SHARE * job.elapsed_seconds
 
 
 def _median(known: dict[Any, list[float]], key: tuple[str, str | None]) -> float | None:
@@ -140,11 +142,11 @@ class Play:
         best: tuple[int, int, float, str] | None = None
         found: tuple[str, tuple[int, str, str]] | None = None
         for queue in queues:
-            for group, line in self._lines.get(queue, {}).items():
+            for group, jobs in self._lines.get(queue, {}).items():
                 priority, project, owner = group
                 if self._owner_slots and self._held[project, owner] >= self._owner_slots:
                     continue
-                key = (-priority, self._running[queue, project, owner], self._levels[project, owner], line[0].id)
+                key = (-priority, self._running[queue, project, owner], self._levels[project, owner], jobs[0].id)
                 if best is None or key < best:
                     best, found = key, (queue, group)
         if found is None:

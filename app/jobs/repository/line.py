@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from app.db.engine import db_now
-from app.db.tables import Job, JobAttempt
+from app.db.tables import Job, JobAttempt, OwnerUse
 from app.jobs.repository import fairness
 
 
@@ -23,6 +23,11 @@ class Waiting:
     kind: str
     recipe: str | None
     expected_seconds: float | None
+    priority: int = 0
+    project: str = "default"
+    owner: str = ""
+    level: float = 0.0
+    """How much its owner has used lately; see `fairness.raise_level`."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class Running:
     progress: dict[str, Any] | None
     elapsed_seconds: float
     heard_seconds: float
+    queue: str = "default"
+    project: str = "default"
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,14 @@ def read_line(session: Session, job_ids: list[str], owner_slots: int, limit: int
     places = fairness.places(None, owner_slots)
     query = (
         select(
-            places.c.id, places.c.queue, places.c.position, places.c.turn, Job.kind, Job.recipe, Job.expected_seconds
+            places.c.id, places.c.queue, places.c.position, places.c.turn, Job.kind, Job.recipe, Job.expected_seconds,
+            Job.priority, Job.project, Job.owner, func.coalesce(OwnerUse.level, 0.0),
         )
         .join(Job, Job.id == places.c.id)
+        .outerjoin(OwnerUse, (OwnerUse.project == Job.project) & (OwnerUse.owner == Job.owner))
         .where(or_(places.c.turn <= limit, places.c.id.in_(job_ids)))
         .order_by(places.c.turn)
-    )
+    )  # fmt: skip
     return [Waiting(*row) for row in session.execute(query)]
 
 
@@ -73,14 +83,16 @@ def read_running(session: Session) -> list[Running]:
     query = (
         select(
             Job.lease_owner, Job.kind, Job.recipe, Job.expected_seconds, Job.trained_seconds, Job.progress,
-            JobAttempt.started_at, Job.updated_at, db_now(),
+            Job.queue, Job.project, Job.owner, JobAttempt.started_at, Job.updated_at, db_now(),
         )
         .join(JobAttempt, (JobAttempt.job_id == Job.id) & (JobAttempt.attempt == Job.attempt))
         .where(Job.state == "running")
     )  # fmt: skip
     return [
-        Running(worker or "", kind, recipe, expected, trained, progress, _seconds(began, now), _seconds(heard, now))
-        for worker, kind, recipe, expected, trained, progress, began, heard, now in session.execute(query)
+        Running(
+            worker or "", kind, recipe, expected, trained, progress, _seconds(began, now), _seconds(heard, now), *whose
+        )
+        for worker, kind, recipe, expected, trained, progress, *whose, began, heard, now in session.execute(query)
     ]
 
 
