@@ -25,6 +25,7 @@ from app.inference.service import InferenceService
 from app.jobs.queue import Bell
 from app.jobs.router import router as jobs_router
 from app.jobs.service import JobService
+from app.models.intake.service import IntakeService
 from app.models.router import router as models_router
 from app.models.service import ModelService
 from app.recipes.router import router as recipes_router
@@ -50,6 +51,7 @@ class Services:
     datasets: DatasetService
     jobs: JobService
     models: ModelService
+    intake: IntakeService
     inference: InferenceService
     health: Health
     gauges: Gauges
@@ -67,6 +69,8 @@ def build_services(settings: Settings) -> Services:
     models = ModelService(database, blobs)
     inference = InferenceService(blobs, settings, models)
     models.on_change = inference.refresh_from_thread
+    intake = IntakeService(database, blobs, settings)
+    intake.on_change = inference.refresh_from_thread
     return Services(
         settings=settings,
         database=database,
@@ -74,8 +78,9 @@ def build_services(settings: Settings) -> Services:
         datasets=DatasetService(database, blobs, settings),
         jobs=JobService(database, blobs, settings, DatasetCache(blobs, settings.work_dir), bell),
         models=models,
+        intake=intake,
         inference=inference,
-        health=Health(settings, database, blobs, bell.ping),
+        health=Health(settings, database, blobs, bell.ping, intake.lack),
         gauges=Gauges(database, settings),
         bell=bell,
         webhooks=WebhookService(database, settings),
@@ -117,6 +122,7 @@ def build_api(services: Services) -> FastAPI:
         await services.inference.stop()
         services.bell.stop()
         services.datasets.close()
+        services.intake.close()
         services.database.close()
 
     app = FastAPI(

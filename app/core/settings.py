@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     max_predict_bytes: PositiveInt = Field(64 * 2**20, description="Largest prediction request, bytes.")
     ingest_memory_bytes: PositiveInt = Field(1 * 2**30, description="Memory a data set's reader may use, bytes.")
     ingest_seconds: PositiveFloat = Field(600.0, description="Seconds a data set's reader may take.")
+    max_model_parameters: PositiveInt = Field(200_000_000, description="Parameters of an uploaded model, at most.")
+    intake_seconds: PositiveFloat = Field(120.0, description="Seconds that opening an uploaded model may take.")
+    intake_memory_bytes: PositiveInt = Field(
+        6 * 2**30, description="Memory that opening an uploaded model may use, bytes; a small file may use less."
+    )
     min_free_bytes: int = Field(
         1 * 2**30, ge=0, description="Free disk below which uploads and jobs are answered 507, bytes."
     )

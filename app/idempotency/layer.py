@@ -18,11 +18,13 @@ from app.core.json import parse_json
 from app.db.engine import Database
 from app.idempotency import repository
 
+_UPLOAD = "up"  # of an uploaded model, whose version has a name and a number but no id
 # Path → prefix of the id that it creates.
 _CREATING = (
     (re.compile(r"/v1/datasets"), "ds"),
-    (re.compile(r"/v1/jobs(/[a-z0-9_]+/retry)?"), "job"),
+    (re.compile(r"/v1/jobs(/[a-z0-9_]+/(retry|checkpoints/[0-9]+-[0-9]+/publish))?"), "job"),
     (re.compile(r"/v1/webhooks"), "wh"),
+    (re.compile(r"/v1/models"), _UPLOAD),
 )
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 _COLLECTION = {"ds": "datasets", "job": "jobs", "wh": "webhooks"}
@@ -58,8 +60,7 @@ class IdempotencyLayer:
         suffix = new_id("x").partition("_")[2]
         row = await to_thread.run_sync(self._write(repository.begin, project, name, suffix))
         if row is not None and row.status is None:
-            location = f"/v1/{_COLLECTION[prefix]}/{prefix}_{row.suffix}"
-            status, found = await self._fetch(scope, location)
+            status, found, location = await self._find(scope, f"{prefix}_{row.suffix}")
             if status == 200:
                 await _replay(send, 201, {"location": location}, found)
                 return
@@ -76,15 +77,12 @@ class IdempotencyLayer:
         if row is not None:
             await self._answer_again(row, scope, receive, send)
             return
-        location = f"/v1/{_COLLECTION[prefix]}/{prefix}_{suffix}"
-        await self._run(project, name, suffix, location, scope, receive, send)
+        await self._run(project, name, f"{prefix}_{suffix}", scope, receive, send)
 
-    async def _run(
-        self, project: str, key: str, suffix: str, location: str, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _run(self, project: str, key: str, created: str, scope: Scope, receive: Receive, send: Send) -> None:
         reader = _HashingReceive(scope, receive)
         capture = _Capture(send)
-        token = preset_suffix.set(suffix)
+        token = preset_suffix.set(created.partition("_")[2])
         kept = False
         try:
             await self.app(scope, reader.receive, capture.hold)
@@ -96,7 +94,7 @@ class IdempotencyLayer:
                 kept = True
         finally:
             preset_suffix.reset(token)
-            if not kept and await self._made_nothing(scope, location, capture.status):
+            if not kept and await self._made_nothing(scope, created, capture.status):
                 await to_thread.run_sync(self._write(repository.forget, project, key))
         # Sent only after the answer is kept: whoever has read it can repeat the request at once.
         await capture.release()
@@ -114,7 +112,7 @@ class IdempotencyLayer:
             return
         await _replay(send, row.status, row.headers or {}, parse_json(row.body.encode()) if row.body else None)
 
-    async def _made_nothing(self, scope: Scope, location: str, status: int) -> bool:
+    async def _made_nothing(self, scope: Scope, created: str, status: int) -> bool:
         """Tell whether a request whose answer is not kept made nothing, so that its key may be used again.
 
         One that failed after its commit, where the database went before the answer was read, has made something:
@@ -122,7 +120,19 @@ class IdempotencyLayer:
         """
         if 400 <= status < 500:
             return True
-        return (await self._fetch(scope, location))[0] == 404
+        return (await self._find(scope, created))[0] == 404
+
+    async def _find(self, scope: Scope, created: str) -> tuple[int, Any, str]:
+        """Return the status, the body and the place of what has the id `created`: 404 where there is no such thing."""
+        prefix = created.partition("_")[0]
+        if prefix == _UPLOAD:
+            find = self._write(repository.find_upload, scope["trainyard.project"], created)
+            location = await to_thread.run_sync(find)
+            if location is None:
+                return 404, None, ""
+        else:
+            location = f"/v1/{_COLLECTION[prefix]}/{created}"
+        return *(await self._fetch(scope, location)), location
 
     async def _fetch(self, scope: Scope, path: str) -> tuple[int, Any]:
         """GET `path` from the application itself; return the status and, where it is 200, the body."""

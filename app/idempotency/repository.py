@@ -8,7 +8,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from app.db.engine import db_now
-from app.db.tables import IdempotencyKey
+from app.db.tables import IdempotencyKey, ModelVersion
 
 
 def begin(session: Session, project: str, key: str, suffix: str) -> IdempotencyKey | None:
@@ -57,3 +57,14 @@ def forget_older(session: Session, seconds: float, limit: int) -> int:
     old = select(IdempotencyKey.key).where(IdempotencyKey.created_at < db_now(-seconds)).limit(limit)
     statement = delete(IdempotencyKey).where(IdempotencyKey.key.in_(old)).returning(IdempotencyKey.key)
     return len(session.execute(statement).all())
+
+
+def find_upload(session: Session, project: str, upload: str) -> str | None:
+    """Return where the model version lies that the upload with this id published, None where it published none."""
+    prefix = f"bundles/{upload}/1"
+    row = session.execute(
+        select(ModelVersion.name, ModelVersion.version).where(
+            ModelVersion.project == project, ModelVersion.blob_prefix == prefix
+        )
+    ).one_or_none()
+    return f"/v1/models/{row.name}/versions/{row.version}" if row is not None else None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, insert, literal, select, tuple_
+from sqlalchemy import delete, exists, insert, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import to_rfc3339
@@ -60,6 +60,39 @@ def publish_version(session: Session, project: str, name: str, job_id: str | Non
     raise_counter(session, CATALOGUE)
     webhooks.announce(session, project, "model.published", lambda: _news(session, project, name, version))
     return version
+
+
+def publish_upload(session: Session, project: str, name: str, bundle: PublishedBundle, intake: dict[str, Any]) -> int:
+    """Publish an uploaded model with its intake report, once for a blob prefix; return the version."""
+    # The row of the name is locked by the rise of its number: two requests with one key come here one by one.
+    version = publish_version(session, project, name, None, bundle)
+    earlier = find_uploaded(session, project, bundle.blob_prefix, before=version)
+    if earlier is not None:
+        session.rollback()
+        return earlier
+    session.execute(
+        update(ModelVersion)
+        .where(ModelVersion.project == project, ModelVersion.name == name, ModelVersion.version == version)
+        .values(intake=intake)
+    )
+    return version
+
+
+def find_uploaded(session: Session, project: str, blob_prefix: str, before: int | None = None) -> int | None:
+    """Return the version that was published from this prefix, if one was (with `before`: a lower one)."""
+    query = select(ModelVersion.version).where(ModelVersion.project == project, ModelVersion.blob_prefix == blob_prefix)
+    if before is not None:
+        query = query.where(ModelVersion.version < before)
+    return session.scalars(query.limit(1)).one_or_none()
+
+
+def get_intake(session: Session, project: str, name: str, version: int) -> dict[str, Any] | None:
+    """Return the intake report of a version, None where it has none."""
+    return session.execute(
+        select(ModelVersion.intake).where(
+            ModelVersion.project == project, ModelVersion.name == name, ModelVersion.version == version
+        )
+    ).scalar_one_or_none()
 
 
 def _news(session: Session, project: str, name: str, version: int) -> dict[str, Any]:

@@ -1,21 +1,29 @@
 """Routes of models (API.md §5)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Header, Path, Response
+from anyio import to_thread
+from fastapi import Depends, Header, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
 
-from app.core.errors import Unprocessable
+from app.core.errors import Unprocessable, UnsupportedMedia
 from app.core.http import PageDep, ProjectDep, ServicesDep, make_router
+from app.datasets.upload import UploadSink, receive_multipart
+from app.models.intake.fields import UploadFields
+from app.models.intake.service import IntakeService
 from app.models.schemas import (
     AliasRequest,
     AliasView,
     Deleted,
     FileList,
+    IntakeView,
     ModelList,
     ModelView,
     VersionList,
     VersionView,
+    upload_schema,
 )
 from app.models.service import ModelService
 from app.recipes.request import MODEL_NAME
@@ -29,6 +37,14 @@ async def _models(services: ServicesDep) -> ModelService:
 
 
 Models = Annotated[ModelService, Depends(_models)]
+
+
+async def _intake(services: ServicesDep) -> IntakeService:
+    service: IntakeService = services.intake
+    return service
+
+
+Intake = Annotated[IntakeService, Depends(_intake)]
 Ref = Annotated[str, Path(max_length=130, description="`name`, `name@3` or `name@alias`.")]
 Name = Annotated[str, Path(max_length=64)]
 Version = Annotated[int, Path(ge=1, le=2**53)]
@@ -39,6 +55,36 @@ Alias = Annotated[str, Path(pattern=MODEL_NAME)]
 def list_models(project: ProjectDep, models: Models, page: PageDep) -> ModelList:
     """List models, newest first; `after` takes a name."""
     return models.page(project, limit=page.limit, after=page.after, descending=page.descending)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=VersionView,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": upload_schema()}}},
+    },
+    responses={503: {"description": "Too many uploads wait, or this machine cannot lock in what opens them."}},
+)
+async def upload_model(
+    request: Request, project: ProjectDep, models: Models, intake: Intake, response: Response
+) -> Any:
+    """Take in a pretrained model from a file: checked, opened locked in, and saved anew; the file itself is dropped."""
+    content_type = request.headers.get("content-type", "")
+    if content_type.split(";")[0].strip().lower() != "multipart/form-data":
+        raise UnsupportedMedia("Send a multipart form with the part file and the field name.")
+    async with intake.upload_folder() as folder:
+        sink = UploadSink(folder, intake.upload_limits)
+        try:
+            sink.expect(_content_length(request))
+            form = await receive_multipart(request.stream(), content_type, sink)
+            fields = _checked(form.fields)
+            size, sha256 = await sink.finish()
+        finally:
+            sink.close()
+        version = await intake.run_reader(lambda: intake.create(project, folder, fields, size, sha256))
+    response.headers["Location"] = f"/v1/models/{fields.name}/versions/{version}"
+    return await to_thread.run_sync(models.version, project, fields.name, version)
 
 
 @router.get("/{ref}")
@@ -63,6 +109,12 @@ def list_versions(name: Name, project: ProjectDep, models: Models, page: PageDep
 def get_version(name: Name, version: Version, project: ProjectDep, models: Models) -> VersionView:
     """Return a version."""
     return models.version(project, name, version)
+
+
+@router.get("/{name}/versions/{version}/intake")
+def get_intake(name: Name, version: Version, project: ProjectDep, models: Models) -> IntakeView:
+    """Return what was found when a model was taken in; 404 `intake_not_found` for one that was trained here."""
+    return models.intake(project, name, version)
 
 
 @router.delete("/{name}/versions/{version}")
@@ -126,3 +178,16 @@ def _number(after: str | None) -> int | None:
     if not (after.isascii() and after.isdigit()) or len(after) > 16:
         raise Unprocessable("after: send the number of a version.", param="after")
     return int(after)
+
+
+def _checked(fields: dict[str, str]) -> UploadFields:
+    try:
+        return UploadFields.model_validate(fields)
+    except ValidationError as error:
+        findings = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([{**f, "loc": ("body", *f["loc"])} for f in findings]) from error
+
+
+def _content_length(request: Request) -> int | None:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else None

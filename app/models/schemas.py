@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.recipes.request import Request
+from app.models.intake.fields import UploadFields
+from app.recipes.request import MODEL_NAME, Request
 
 
 class AliasRequest(Request):
@@ -64,6 +65,27 @@ class VersionView(Answer):
     model_version_status: list[ServingStatus]
 
 
+class IntakeView(Answer):
+    """What was found in the file of an uploaded model, and what was made of it."""
+
+    object: Literal["model.intake"] = "model.intake"
+    model: str
+    version: int
+    format: str = Field(description="`keras`, `h5`, `h5+json`, `weights.h5+json` or `huggingface`.")
+    keras_version: str = Field(description="As the file says it; empty where it does not.")
+    bytes: int = Field(description="Of the file, which was not kept.")
+    sha256: str = Field(description="Of the file, which was not kept.")
+    layers: list[dict[str, Any]] = Field(description="`name`, `class`, `output_shape` of a row, `parameters`.")
+    parameters: int
+    rewritten: list[dict[str, str]] = Field(description="What was brought to today's Keras: `layer`, `what`.")
+    runtime: str
+    onnx: dict[str, Any] = Field(description="Whether the model is served as ONNX, and how far that is from Keras.")
+    seconds: float = Field(description="What taking it in took.")
+
+
+INTAKE_FIELDS = tuple(name for name in IntakeView.model_fields if name not in ("object", "model", "version"))
+
+
 class AliasView(Answer):
     """A second name of a version."""
 
@@ -112,3 +134,15 @@ class FileList(_Listing):
     """All files of a bundle."""
 
     data: list[FileView]
+
+
+def upload_schema() -> dict[str, Any]:
+    """Return the form of `POST /v1/models` for the OpenAPI document."""
+    fields = UploadFields.model_fields
+    properties: dict[str, Any] = {
+        "file": {"type": "string", "format": "binary"},
+        "name": {"type": "string", "pattern": MODEL_NAME, "description": fields["name"].description},
+    }
+    for name in ("labels", "input_scale", "architecture", "description"):
+        properties[name] = {"type": "string", "description": fields[name].description}
+    return {"type": "object", "required": ["file", "name"], "properties": properties, "additionalProperties": False}

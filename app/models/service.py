@@ -13,10 +13,12 @@ from app.models import repository
 from app.models.bundle import MANIFEST
 from app.models.repository import CATALOGUE
 from app.models.schemas import (
+    INTAKE_FIELDS,
     AliasView,
     Deleted,
     FileList,
     FileView,
+    IntakeView,
     ModelList,
     ModelView,
     ServingStatus,
@@ -92,6 +94,16 @@ class ModelService:
         with self.database.reading() as session:
             row = self._require_version(session, project, name, version)
             return _version_view(row, repository.all_aliases(session, project, [name])[name])
+
+    def intake(self, project: str, name: str, version: int) -> IntakeView:
+        """Return the intake report of an uploaded version."""
+        with self.database.reading() as session:
+            self._require_version(session, project, name, version)
+            report = repository.get_intake(session, project, name, version)
+        if report is None:
+            message = f"{format_ref(name, version)} was trained here, not uploaded: it has no intake report."
+            raise NotFound(message, code="intake_not_found", param="version")
+        return IntakeView(model=name, version=version, **{key: report.get(key) for key in INTAKE_FIELDS})
 
     def files(self, project: str, name: str, version: int) -> FileList:
         """Return the files of a version's bundle."""

@@ -1,6 +1,7 @@
 """Whether the service is alive and ready, and what it is: `/livez`, `/readyz`, `/v1/system`."""
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from app import RELEASE
@@ -23,11 +24,19 @@ _SHOWN = (
 class Health:
     """Checks of the parts that a request needs."""
 
-    def __init__(self, settings: Settings, database: Database, blobs: BlobStore, broker_answers: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        blobs: BlobStore,
+        broker_answers: Any,
+        intake_lack: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.settings = settings
         self.database = database
         self.blobs = blobs
         self.broker_answers = broker_answers
+        self._intake_lack = intake_lack
 
     def checks(self) -> dict[str, str]:
         """Return each part with `ok`, or with what is wrong with it."""
@@ -37,6 +46,10 @@ class Health:
             "storage": self._storage(),
             "workers": self._workers(),
         }
+
+    def notes(self) -> dict[str, str]:
+        """Return what is amiss without keeping the service from its work: models are then not taken in."""
+        return {"intake": self._intake_lack() or "ok"}
 
     def system(self) -> dict[str, Any]:
         """Return the body of `GET /v1/system`."""

@@ -23,7 +23,7 @@ def readyz(services: ServicesDep) -> Response:
     checks = services.health.checks()
     ready = all(state == "ok" for state in checks.values())
     return ApiResponse(
-        {"status": "ok" if ready else "not ready", "checks": checks},
+        {"status": "ok" if ready else "not ready", "checks": {**checks, **services.health.notes()}},
         status_code=200 if ready else 503,
         headers={} if ready else {"Retry-After": "2"},
     )

@@ -31,7 +31,7 @@ def export_onnx(model: Any, path: Path) -> None:
             function,
             input_signature=specs,
             opset=OPSET,
-            custom_op_handlers={"Erfc": (_complementary_error, []), "Expm1": (_exponential_less_one, [])},
+            custom_op_handlers=HANDLERS,
             output_path=str(path),
         )
 
@@ -71,3 +71,7 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+# What tf2onnx cannot say by itself.
+HANDLERS: dict[str, Any] = {"Erfc": (_complementary_error, []), "Expm1": (_exponential_less_one, [])}

@@ -1,0 +1,75 @@
+"""A checkpoint in the Hugging Face layout, written anew as a bundle of ours with its tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import orjson
+
+from app.models.bundle import write_bundle
+from app.models.intake.huggingface.inspect import inspect_checkpoint
+from app.models.intake.inspect_zip import read_directory
+from app.models.intake.limits import IntakeLimits
+from app.models.intake.rewrite.refused import Refused
+from workers.intake.load_huggingface import load_checkpoint
+from workers.intake.twins import FAILURES, ask_keras, write_twin
+
+# Of several lengths, so that the padding counts.
+_TEXTS = ["A short text.", "Another one, which is a little longer than the first.", "Three.", "What is 17 and 25?"]
+
+
+def publish_checkpoint(path: Path, folder: Path, order: dict[str, Any], limits: IntakeLimits) -> dict[str, Any]:
+    """Build the checkpoint, write its bundle into `folder`, and return what the report says. Refused, RefusedUpload."""
+    with path.open("rb") as source:
+        members = read_directory(source, path.stat().st_size)
+    taken = load_checkpoint(inspect_checkpoint(path, members, limits.max_upload_bytes, limits.max_parameters))
+    model, facts, preprocessing = taken.loaded.model, taken.loaded.facts, taken.preprocessing
+    folder.mkdir()
+    arrays = preprocessing.pad(preprocessing.encode(_TEXTS))
+    names = list(arrays)
+    outputs = list(model(arrays, training=False))
+
+    def ask(tensors: list[Any]) -> list[Any]:
+        given = model(dict(zip(names, tensors, strict=True)), training=False)
+        return [given[name] for name in outputs]
+
+    inputs = [arrays[name] for name in names]
+    try:
+        expected = ask_keras(ask, inputs)
+    except FAILURES as error:
+        raise Refused("unusable", f"The model cannot be run on a text ({type(error).__name__}).") from error
+    signature = {
+        "inputs": [
+            {"name": spec.name, "dtype": spec.dtype, "shape": [-1, *spec.shape]} for spec in preprocessing.inputs
+        ],
+        "outputs": [
+            {"name": name, "dtype": str(tensor.dtype), "shape": [-1, *(n or -1 for n in model.output[name].shape[1:])]}
+            for name, tensor in zip(outputs, expected, strict=True)
+        ],
+    }
+    model.save(folder / "model.keras")
+    runtime, onnx = write_twin(ask, folder / "model.onnx", signature, inputs, expected)
+    (folder / "preprocessing.json").write_bytes(orjson.dumps(preprocessing.to_json()))
+    (folder / "tokenizer.json").write_bytes(preprocessing.tokenizer.content)
+    write_bundle(
+        folder,
+        {
+            "signature": signature,
+            "instance": {"columns": preprocessing.instance_columns, "bare": preprocessing.bare},
+            "labels": order["labels"],
+            "parameters": facts.parameters,
+            "runtime": runtime,
+            "fingerprint": {"keras": keras.__version__},
+        },
+    )
+    embedding = {"pooling": taken.embedding.pooling, "normalize": taken.embedding.normalize}
+    return {
+        "accepted": True,
+        "format": facts.format,
+        "layers": facts.layers,
+        "parameters": facts.parameters,
+        "rewritten": facts.rewritten,
+        "runtime": runtime,
+        "onnx": onnx,
+        "embedding": embedding,
+    }
