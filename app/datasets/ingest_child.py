@@ -41,12 +41,15 @@ def ingest(upload: Path, work_dir: Path, output: Path, options: Options, limits:
     # Imported after the limits are set, so that they bound the libraries too.
     from app.datasets.findings import Findings
     from app.datasets.formats import find_format
+    from app.datasets.readers.folder_zip import look_into_zip
     from app.datasets.readers.registry import READERS
     from app.datasets.table import Source
     from app.datasets.writer import write_table
 
     with upload.open("rb") as source:
         found = find_format(options.format, options.file_name, source.read(1 << 16))
+    if found == "npz" and options.format is None and not options.file_name.lower().endswith((".npz", ".gz")):
+        found = look_into_zip(upload)
     findings = Findings()
     table = READERS[found](Source(upload, work_dir, options, limits, findings))
     return {"schema": write_table(table, output, findings), "format": found}

@@ -232,10 +232,26 @@ class ArrayProfile(ColumnProfile):
         return {key: _plain(value) for key, value in self._moments.facts().items()}
 
 
+class ImageProfile(ColumnProfile):
+    """image: what its reader found while it decoded them."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        super().__init__()
+        self._facts = facts
+
+    def count(self, array: Any) -> None:
+        """Nothing: the reader has counted."""
+
+    def facts(self) -> dict[str, Any]:
+        return dict(self._facts)
+
+
 def profile_for(column: ColumnInfo, columns: int) -> ColumnProfile:
     """Return an empty profile for one of `columns` columns."""
     if column.type == "array":
         return ArrayProfile(column.dtype or "float64")
+    if column.type == "image":
+        return ImageProfile(column.profile)
     if column.type in ("number", "integer"):
         return NumberProfile(_SAMPLE_BYTES // 8 // max(columns, 1))
     if column.type == "category":

@@ -23,7 +23,9 @@ class UploadFields(BaseModel):
 
     name: str | None = Field(None, min_length=1, max_length=255, description="Name; default: the file's.")
     format: str | None = Field(
-        None, max_length=40, description="csv, tsv, jsonl, json, parquet, npz, txt; default: by name and first bytes."
+        None,
+        max_length=40,
+        description="csv, tsv, jsonl, json, parquet, npz, txt, images, texts; default: by name and first bytes.",
     )
     on_bad_rows: Literal["fail", "skip"] = Field("fail", description="What a row that cannot be taken in does.")
     delimiter: str | None = Field(

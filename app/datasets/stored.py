@@ -10,7 +10,8 @@ Rows that were written part by part lie in `rows-000000.parquet`, `rows-000001.p
 `"parts": [[file, rows], …]`, in order.
 
 Inside the Parquet files column i is called `c<i>`: names come from a client, and Parquet gives
-dots in a name a meaning. An `array` column is fixed-size binary, little endian, row-major.
+dots in a name a meaning. An `array` column is fixed-size binary, little endian, row-major; an `image`
+column is the files as they came.
 """
 
 import json
@@ -24,7 +25,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-ColumnType = Literal["number", "integer", "boolean", "category", "text", "datetime", "array"]
+from app.datasets.shown_image import show_image
+
+ColumnType = Literal["number", "integer", "boolean", "category", "text", "datetime", "array", "image"]
 ColumnArrays = dict[str, NDArray[Any]]
 
 SPLITS: Final = ("train", "validation", "test")
@@ -86,7 +89,8 @@ class StoredDataset:
         Without `split`: all rows; of a data set with official splits train, validation, test
         in this order. number, integer: float64, NaN = missing. boolean: float64 0/1/NaN.
         category, text: objects, str or None. datetime: float64 seconds since 1970 UTC, NaN.
-        array: (N, *shape) in the stored dtype. KeyError for an unknown column or split.
+        array: (N, *shape) in the stored dtype. image: objects, bytes of a PNG or JPEG file.
+        KeyError for an unknown column or split.
         """
         chosen = [self.column(name) for name in names] if names is not None else self.columns
         fields = [f"c{self._index[column.name]}" for column in chosen]
@@ -199,7 +203,7 @@ def _to_array(column: Any, info: ColumnInfo) -> NDArray[Any]:
 
     if info.type == "array":
         return _array_values(column, info)
-    if info.type in ("category", "text"):
+    if info.type in ("category", "text", "image"):
         objects: NDArray[Any] = column.to_numpy(zero_copy_only=False)
         return objects
     if info.type == "boolean":
@@ -231,6 +235,8 @@ def _to_json(column: Any, info: ColumnInfo) -> list[Any]:
     """Turn a stored column into values that JSON can hold: NaN and infinities become null."""
     if info.type == "array":
         return [_finite(row) for row in _array_values(column, info).tolist()]
+    if info.type == "image":
+        return [show_image(content) for content in column.to_pylist()]
     if info.type == "datetime":
         import pyarrow as pa
 

@@ -94,6 +94,8 @@ def _flush(sink: Any, batches: list[Any], schema: Any) -> int:
 
 def stored_type(column: ColumnInfo) -> Any:
     """Return the pyarrow type in which a column is stored."""
+    if column.type == "image":
+        return pa.binary()
     return pa.binary(array_bytes(column)) if column.type == "array" else STORED_TYPES[column.type]
 
 

@@ -141,7 +141,7 @@ def test_multipart_by_an_ordinary_client(client: httpx.Client) -> None:
         ({"name": "x" * 256}, "invalid_value", "name"),
         ({"format": "xlsx"}, "format_unsupported", "format"),
         ({"format": "conll"}, "format_unsupported", "format"),
-        ({"format": "images"}, "format_unsupported", "format"),
+        ({"format": "images"}, "dataset_invalid", "file"),
         ({"format": "parquet"}, "dataset_invalid", "file"),
     ],
 )

@@ -127,6 +127,11 @@ def test_sms_with_quotes_demanded_names_the_line(take_in: TakeIn, data_dir: Path
         take_in(data_dir / "text/sms_spam/sms.tsv", quoting=True, header=False)
 
 
-def test_zip_of_images_comes_later(take_in: TakeIn, data_dir: Path) -> None:
-    with pytest.raises(Unprocessable, match="come with a later release"):
-        take_in(data_dir / "images/sign_digits.zip")
+def test_a_zip_of_photographs_has_its_official_splits(take_in: TakeIn, data_dir: Path) -> None:
+    taken = take_in(data_dir / "images/sign_digits.zip")
+    assert taken.format == "images"
+    assert taken.schema["splits"] == {"train": 221, "test": 80}
+    assert taken.column("label")["unique"] == 10
+    sides = taken.column("image")["width"]
+    assert (sides["min"], sides["median"]) == (100, 100)
+    assert sides["max"] > 3000

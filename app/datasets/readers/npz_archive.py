@@ -21,7 +21,7 @@ from app.datasets.stored import SPLITS
 
 _SPLIT_NAME: Final = re.compile(r"(.+)_(train|validation|valid|val|test)")
 _SPLIT_OF: Final = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
-_ZIPS: Final = "Zips of images or of texts come with a later release."
+_ZIPS: Final = "A zip of class folders has the format images or texts."
 _MAX_HEADER_BYTES: Final = 10_000
 _MAX_DIMENSIONS: Final = 8
 _MAX_ROW_BYTES: Final = 64 << 20
