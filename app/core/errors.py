@@ -11,6 +11,7 @@
     ├── Unprocessable (422)       invalid_value, unknown_field, column_missing, dataset_invalid …
     ├── Overloaded (503)          overloaded, unavailable
     ├── DeadlineExceeded (504)    deadline_exceeded
+    ├── ArtifactCorrupt (500)     artifact_corrupt
     └── StorageFull (507)         storage_full
 
 A message names what was wrong and where; it never holds a path of the server, a stack
@@ -88,6 +89,10 @@ class Overloaded(TrainyardError):
 
 class DeadlineExceeded(TrainyardError):
     status, code, type = 504, "deadline_exceeded", "overloaded_error"
+
+
+class ArtifactCorrupt(TrainyardError):
+    status, code, type = 500, "artifact_corrupt", "api_error"
 
 
 class StorageFull(TrainyardError):

@@ -1,11 +1,12 @@
 """Finished models: names, versions, aliases, files (API.md §5)."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
 from app.core.clock import to_rfc3339
-from app.core.errors import Conflict, NotFound, Unprocessable
+from app.core.errors import ArtifactCorrupt, Conflict, NotFound, Unprocessable
 from app.db.engine import Database
 from app.db.tables import Model, ModelVersion
 from app.inference.catalogue import AliasEntry, Selector, VersionEntry, format_ref, model_not_found, parse_ref
@@ -120,11 +121,14 @@ class ModelService:
         return found[0]
 
     def read_file(self, project: str, name: str, version: int, file: str) -> Iterator[bytes]:
-        """Return the content of a file in pieces."""
-        self.find_file(project, name, version, file)
+        """Return the content of a file in pieces; the last is withheld, by ArtifactCorrupt, where the hash is another.
+
+        So a small file that is damaged is an error, and a large one ends too early for its Content-Length.
+        """
+        sha256 = self.find_file(project, name, version, file).sha256
         with self.database.reading() as session:
             prefix = self._require_version(session, project, name, version).blob_prefix
-        pieces = iter(self.blobs.stream(f"{prefix}/{file}"))
+        pieces = _checked(self.blobs.stream(f"{prefix}/{file}"), sha256)
         try:
             first = next(pieces, b"")
         except FileNotFoundError:
@@ -266,6 +270,20 @@ def _version_view(row: ModelVersion, aliases: dict[str, int]) -> VersionView:
         created_at=to_rfc3339(row.created_at) or "",
         model_version_status=[ServingStatus(version=str(row.version))],
     )
+
+
+def _checked(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
+    digest = hashlib.sha256()
+    held: bytes | None = None
+    for piece in pieces:
+        digest.update(piece)
+        if held is not None:
+            yield held
+        held = piece
+    if digest.hexdigest() != sha256:
+        raise ArtifactCorrupt("The stored file is not the one that was published; it is not served.")
+    if held is not None:
+        yield held
 
 
 def _file_not_found(name: str, version: int, file: str) -> NotFound:

@@ -10,12 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
+from app.core.errors import ArtifactCorrupt
 from app.core.settings import Settings
 from app.db.migrate import migrate
 from app.main import Trainyard, create_app
 from app.models import repository
 from app.models.bundle import write_bundle
 from app.models.repository import PublishedBundle
+from app.models.service import _checked
 from app.storage.blobs import put_tree
 
 Call = Callable[..., httpx.Response]
@@ -193,6 +195,29 @@ def test_files_are_listed_and_downloaded(app: Trainyard, call: Call, tmp_path: P
     for name in ("nothing", "..%2f..%2ftrainyard.db", "%2e%2e", "model.onnx%00"):
         answer = call("GET", f"/v1/models/mo/versions/1/files/{name}")
         assert answer.status_code == 404, name
+
+
+def test_a_damaged_file_is_not_served(app: Trainyard, call: Call, tmp_path: Path) -> None:
+    publish(app, tmp_path)
+    path = "/v1/models/mo/versions/1/files/model.onnx"
+    whole = call("GET", path).content
+    [key] = [key for key in app.services.blobs.keys("bundles") if key.endswith("model.onnx")]
+    for damaged in (whole[:-1] + b"!", whole[:-1], b""):
+        app.services.blobs.put_bytes(key, damaged)
+        answer = call("GET", path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "artifact_corrupt")
+    app.services.blobs.put_bytes(key, whole)
+    assert call("GET", path).content == whole
+
+
+def test_the_end_of_a_large_damaged_file_is_withheld() -> None:
+    pieces = [b"a" * 10, b"b" * 10, b"c"]
+    digest = hashlib.sha256(b"".join(pieces)).hexdigest()
+    assert list(_checked(iter(pieces), digest)) == pieces
+    sent = []
+    with pytest.raises(ArtifactCorrupt):
+        sent.extend(_checked(iter([*pieces[:2], b"d"]), digest))
+    assert b"d" not in sent
 
 
 def test_another_project_sees_nothing(app: Trainyard, call: Call, tmp_path: Path) -> None:
