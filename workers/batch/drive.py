@@ -40,9 +40,9 @@ class Drive:
             self.reports.event("resumed", rows=state.rows)
         began, before = time.monotonic(), state.seconds
         saved_at = began
-        rate = Rate()
         if state.batch_rows is None:
             state.batch_rows = self.predictor.choose_rows(self._trial())
+        rate = Rate(time.monotonic())
         batches = self.source.batches(state.batch_rows, skip=state.rows)
         with closing(ordered(batches, self.predictor.predict, max(1, self.order.threads))) as done:
             for predicted in _until(done, self.control):
@@ -102,8 +102,8 @@ class Drive:
 class Rate:
     """Rows a second of late."""
 
-    def __init__(self) -> None:
-        self._marks: list[tuple[float, int]] = []
+    def __init__(self, now: float) -> None:
+        self._marks = [(now, 0)]
         self._rows = 0
 
     def add(self, now: float, rows: int) -> None:
@@ -115,7 +115,7 @@ class Rate:
 
     @property
     def per_second(self) -> float | None:
-        """Rows a second; None while only one batch is done."""
+        """Rows a second; None before the first batch."""
         (first_at, first), (last_at, last) = self._marks[0], self._marks[-1]
         return (last - first) / (last_at - first_at) if last_at > first_at else None
 
