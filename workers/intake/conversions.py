@@ -101,11 +101,6 @@ def _filters_first() -> Conversion:
     return Conversion(shapes, convert, renames=True)
 
 
-def _normalization() -> Conversion:
-    """Keras 2 stored how many values mean and variance were taken over, besides them."""
-    return Conversion(lambda owed: [*owed, ()], lambda arrays: arrays[:2], True, lambda owed: owed + 1 if owed else 0)
-
-
 CONVERSIONS: Final[dict[str, Conversion]] = {
     "": Conversion(),
     "cudnn_gru": _cudnn(3, True, True),
@@ -115,5 +110,4 @@ CONVERSIONS: Final[dict[str, Conversion]] = {
     # Stored as input, candidate, forget, output; today it is input, forget, candidate, output.
     "keras1_lstm": _gates_apart([0, 2, 1, 3]),
     "keras1_th": _filters_first(),
-    "normalization": _normalization(),
 }

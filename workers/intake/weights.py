@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from app.models.intake.rewrite import Changes
+from app.models.intake.rewrite.models import numbered
 from app.models.intake.rewrite.refused import Refused
 from workers.intake.conversions import CONVERSIONS, Conversion
 from workers.intake.hdf5_tree import Array, Node, read_array
@@ -23,6 +24,7 @@ def fill(model: Any, weights: Node, changes: Changes, backend: str) -> None:
         _ByOrder(changes, backend, filled).fill(model, weights)
     else:
         _ByClass(changes, filled).fill(model, weights, "")
+        _fill_shared(model, filled)
     for variable in model.weights:
         if id(variable) not in filled:
             raise Refused("weights_mismatch", f"The file has nothing for the weight {variable.path}.", variable.path)
@@ -121,10 +123,15 @@ class _ByClass:
             if next(group.all_arrays(), None) is None:
                 continue
             if name == "cells":
-                for cell, stored in zip(layer.cells, _in_order(group, layer.cells), strict=True):
-                    self.fill(cell, stored, f"{path}/cells")
+                self._fill_cells(layer.cells, group, path)
                 continue
             self._fill_part(layer, name, group, path)
+
+    def _fill_cells(self, cells: list[Any], node: Node, path: str) -> None:
+        for cell, name in zip(cells, numbered([type(cell).__name__ for cell in cells]), strict=True):
+            if name not in node.groups:
+                raise Refused("weights_mismatch", "A cell of it is not in the file.", path)
+            self.fill(cell, node.groups[name], f"{path}/cells")
 
     def _fill_part(self, layer: Any, name: str, group: Node, path: str) -> None:
         part = next((getattr(layer, key) for key in (name, f"_{name}", name.lstrip("_")) if hasattr(layer, key)), None)
@@ -148,15 +155,19 @@ class _ByClass:
         _assign(variables, conversion, datasets, path, self._filled, "tensorflow")
 
 
-def _in_order(group: Node, cells: list[Any]) -> list[Node]:
-    if len(group.groups) != len(cells):
-        raise Refused("weights_mismatch", f"It has {len(cells)} cells, the file {len(group.groups)}.")
-    return [group.groups[name] for name in sorted(group.groups, key=_by_number)]
-
-
-def _by_number(name: str) -> tuple[int, str]:
-    ending = name.rpartition("_")[2]
-    return (int(ending) if ending.isdigit() else 0, name)
+def _fill_shared(model: Any, filled: dict[int, str]) -> None:
+    """Fill the copies of a layer that was part of two models: files by class have it once, where it comes first."""
+    by_name: dict[tuple[str, tuple[int, ...]], Any] = {}
+    for layer in model._flatten_layers(include_self=False):
+        for weight in layer.weights:
+            if id(weight) in filled:
+                by_name.setdefault((f"{layer.name}/{weight.name}", tuple(weight.shape)), weight)
+    for layer in model._flatten_layers(include_self=False):
+        for weight in _own_variables(layer):
+            source = by_name.get((f"{layer.name}/{weight.name}", tuple(weight.shape)))
+            if id(weight) not in filled and source is not None:
+                weight.assign(source)
+                filled[id(weight)] = filled[id(source)]
 
 
 def _own_layers(model: Any) -> list[Any]:

@@ -37,6 +37,7 @@ _WITHOUT_EFFECT: Final = frozenset(
         "lora_rank",
         "noise_shape",
         "query_shape",
+        "rng_type",
         "softmax_robust_masking",
         "use_cudnn",
         "value_shape",

@@ -81,18 +81,26 @@ def rewrite_layer(entry: Config, path: str, origin: Origin, changes: Changes, re
         if class_name == "CuDNNGRU":
             config["reset_after"] = True
         changes.conversions[path] = conversion
-    if today == "Normalization":
-        changes.conversions[path] = "normalization"
     config = dict(config)
     name = safe_name(config.get("name"), path, changes)
     if name != config["name"]:
         changes.note(path, "a / in its name became _")
     config["name"] = name
+    _check_directions(today, config, path)
     inner = {key: config.pop(key) for key in _WRAPPED if key in config and key in ARGUMENTS[today]}
     kept = rewrite_arguments(today, config, path, origin, changes)
     for key, wrapped in inner.items():
         kept[key] = _rewrite_wrapped(key, wrapped, path, origin, changes, rewrite_model)
     return serialized("keras.layers", today, kept)
+
+
+def _check_directions(class_name: str, config: Config, path: str) -> None:
+    """Refuse a Bidirectional of two layers of different size: Keras 3 takes the second to be like the first."""
+    forward, backward = config.get("layer"), config.get("backward_layer")
+    if class_name == "Bidirectional" and isinstance(forward, dict) and isinstance(backward, dict):
+        units = [(layer.get("config") or {}).get("units") for layer in (forward, backward)]
+        if units[0] != units[1]:
+            raise Refused("unsupported_argument", "Its two layers are of different size, unlike in Keras 3.", path)
 
 
 _WRAPPED: Final = ("layer", "backward_layer", "cell", "cells")

@@ -11,9 +11,11 @@ from app.models.intake.rewrite.nodes import is_reference, references, rewrite_no
 from app.models.intake.rewrite.objects import SEQUENCE_MASK, name_of, serialized
 from app.models.intake.rewrite.operations import is_operation, rewrite_operation
 from app.models.intake.rewrite.refused import Refused
+from app.models.intake.rewrite.tf_operations import CLASSES as TF_OPERATIONS
+from app.models.intake.rewrite.tf_operations import rewrite_tf_operation
 
 # Layers that served as the activation of another.
-_ACTIVATION_LAYERS: Final = frozenset({"LeakyReLU", "ReLU", "ELU", "PReLU", "ThresholdedReLU", "Softmax", "Activation"})
+_ACTIVATION_LAYERS: Final = frozenset({"LeakyReLU", "ReLU", "ELU", "ThresholdedReLU", "Softmax", "Activation"})
 
 _SHAPES: Final = ("batch_shape", "batch_input_shape", "shape", "input_shape")
 
@@ -32,23 +34,29 @@ def rewrite_model(entry: Config, path: str, origin: Origin, changes: Changes) ->
     return _rewrite_functional(config, path, origin, changes)
 
 
-def group_name(class_name: str) -> str:
-    """Return what a file calls a layer of a class: SeparableConv2D is separable_conv2d."""
+def numbered(class_names: list[str]) -> list[str]:
+    """Return what a file calls layers of these classes: dense, dense_1, dropout."""
+    used: dict[str, int] = {}
+    names = []
+    for name in map(_group_name, class_names):
+        number = used[name] = used.get(name, -1) + 1
+        names.append(f"{name}_{number}" if number else name)
+    return names
+
+
+def _group_name(class_name: str) -> str:
+    """Return the name of a class as it begins the names of its groups: SeparableConv2D is separable_conv2d."""
     name = re.sub(r"\W+", "", class_name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _name_groups(layers: list[Any], path: str, changes: Changes) -> None:
-    used: dict[str, int] = {}
-    for entry in layers:
-        class_name, config = entry_parts(entry, path)
-        if is_operation(entry):
-            continue
-        name = group_name("Functional" if class_name == "Model" else class_name)
-        number = used[name] = used.get(name, -1) + 1
-        layer = _join(path, str(entry.get("name") or config.get("name")).replace("/", "_"))
-        changes.stored_as[layer] = f"{name}_{number}" if number else name
+    named = [(entry, *entry_parts(entry, path)) for entry in layers if not is_operation(entry)]
+    classes = ["Functional" if class_name == "Model" else class_name for _, class_name, _ in named]
+    for (entry, _, config), group in zip(named, numbered(classes), strict=True):
+        layer = _join(path, str(config.get("name") or entry.get("name")).replace("/", "_"))
+        changes.stored_as[layer] = group
 
 
 def _join(path: str, name: str) -> str:
@@ -152,6 +160,9 @@ def _rewrite_functional(config: Config, path: str, origin: Origin, changes: Chan
     following: dict[str, Config] = {}
     for entry in config["layers"]:
         entry, name, where = _named(entry, path, changes)
+        if entry["class_name"] in TF_OPERATIONS:
+            layers.append(rewrite_tf_operation(entry, name, where, changes))
+            continue
         layer, after = _rewrite_with_activation(entry, where, origin, changes)
         class_name = layer["class_name"]
         if class_name in MODELS:

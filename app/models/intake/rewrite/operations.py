@@ -12,22 +12,22 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_MODULE: Final = re.compile(r"keras\.(?:src\.)?ops\.(numpy|nn|math|image)")
+_MODULE: Final = re.compile(r"keras\.(?:src\.)?ops\.(core|numpy|nn|math)")
 
 # Pure functions of tensors, by the module of keras.ops that has them.
 OPERATIONS: Final[dict[str, frozenset[str]]] = {
     "numpy": _names(
         "Absolute Add Argmax Argmin Clip Concatenate Cos Divide Dot Einsum Equal Exp ExpandDims Expm1 Flip GetItem "
         "Greater GreaterEqual Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr Matmul Max Maximum Mean Min "
-        "Minimum Moveaxis Multiply Negative NotEqual Power Prod Reciprocal Repeat Reshape Round Sign Sin Split "
-        "Sqrt Square Squeeze Stack Std Subtract Sum SwapAxes Tanh Tile Transpose TrueDivide Var Where"
+        "Minimum Moveaxis Multiply Negative NotEqual Pad Power Prod Reciprocal Repeat Reshape Round Sign Sin Split "
+        "Sqrt Square Squeeze Stack Std Subtract Sum SwapAxes Take Tanh Tile Transpose TrueDivide Var Where"
     ),
     "nn": _names(
-        "Celu Elu Gelu HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid LogSoftmax OneHot Relu Relu6 Selu "
+        "Celu Elu Gelu HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid LogSoftmax Normalize OneHot Relu Relu6 Selu "
         "Sigmoid Silu Softmax Softplus Softsign"
     ),
     "math": frozenset(["Logsumexp", "Rsqrt", "TopK", "Erf"]),
-    "image": frozenset(),
+    "core": frozenset({"Cast"}),
 }
 
 
