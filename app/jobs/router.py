@@ -23,6 +23,7 @@ from app.jobs.schemas import (
     JobList,
     JobView,
     MetricList,
+    PublishRequest,
 )
 from app.jobs.service import MAX_LOG_LINES, JobService
 from app.jobs.states import State
@@ -30,7 +31,7 @@ from app.jobs.states import State
 router = make_router("/v1/jobs", "jobs")
 
 _METADATA = re.compile(r"metadata\[(.{1,64})\]", re.DOTALL)
-_LIST_PARAMS = frozenset({"limit", "after", "order", "state", "recipe"})
+_LIST_PARAMS = frozenset({"limit", "after", "order", "state", "kind", "recipe"})
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -87,10 +88,11 @@ def list_jobs(
     jobs: Jobs,
     page: PageDep,
     state: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
+    kind: Annotated[str | None, Query(max_length=16, description="Only jobs of this kind.")] = None,
     recipe: Annotated[str | None, Query(max_length=64, description="Only jobs of this recipe.")] = None,
 ) -> JobList:
     """List jobs, newest first."""
-    wanted = JobFilter(state=state, recipe=recipe, metadata=_metadata(request))
+    wanted = JobFilter(state=state, kind=kind, recipe=recipe, metadata=_metadata(request))
     return jobs.page(project, wanted, limit=page.limit, after=page.after, descending=page.descending)
 
 
@@ -195,6 +197,22 @@ def list_attempts(job_id: JobId, project: ProjectDep, jobs: Jobs) -> AttemptList
 def list_checkpoints(job_id: JobId, project: ProjectDep, jobs: Jobs) -> CheckpointList:
     """Return the checkpoints that are kept."""
     return jobs.checkpoints(project, job_id)
+
+
+@router.post("/{job_id}/checkpoints/{checkpoint}/publish", status_code=201)
+def publish_checkpoint(
+    job_id: JobId,
+    checkpoint: Annotated[str, Path(max_length=32, description="`<attempt>-<step>`, as the list has it.")],
+    project: ProjectDep,
+    key: KeyNameDep,
+    jobs: Jobs,
+    response: Response,
+    body: PublishRequest | None = None,
+) -> JobView:
+    """Queue a job that makes a model version from a kept checkpoint, whatever the state of its training."""
+    job = jobs.publish(project, job_id, checkpoint, None if body is None else body.model, key)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return job
 
 
 @router.get("/{job_id}/evaluation")

@@ -5,13 +5,19 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.jobs.states import State
-from app.recipes.request import Request
+from app.recipes.request import MODEL_NAME, Request
 
 
 class CancelRequest(Request):
     """The body of `cancel`; it may be left out."""
 
     keep: Literal["none", "best"] = Field("none", description="best: publish the best checkpoint as a model.")
+
+
+class PublishRequest(Request):
+    """The body of `publish`; it may be left out."""
+
+    model: str | None = Field(None, pattern=MODEL_NAME, description="Default: the model of the training.")
 
 
 class EmptyRequest(Request):
@@ -133,6 +139,7 @@ class AttemptView(Answer):
 class CheckpointView(Answer):
     """A checkpoint that is kept."""
 
+    id: str = Field(description="`<attempt>-<step>`: what `publish` takes.")
     attempt: int
     epoch: int
     step: int

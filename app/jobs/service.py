@@ -10,6 +10,7 @@ from app.db.tables import Job
 from app.jobs import repository
 from app.jobs.events import JobEvents
 from app.jobs.forecast import Forecast
+from app.jobs.publishing import Publishing
 from app.jobs.queue import Bell
 from app.jobs.repository import queries, retention
 from app.jobs.repository.queries import JobFilter
@@ -45,6 +46,7 @@ class JobService:
         self.bell = bell
         self.forecast = Forecast(settings)
         self.submission = Submission(database, blobs, settings, cache)
+        self.publishing = Publishing(database)
         self.live = JobEvents(database, self.get)
 
     # Submitting
@@ -183,10 +185,19 @@ class JobService:
             raise misfit("retry", job)
         if earlier is not None:
             return self.get(project, earlier)
-        request = parse_request(job.request)
-        new_id = self.submission.submit(project, request, key=key, retry_of=job_id)
-        self.bell.ring(new_id, project, request.queue)
+        if job.kind == "publish":
+            new_id = self.publishing.repeat(project, job_id, key)
+        else:
+            new_id = self.submission.submit(project, parse_request(job.request), key=key, retry_of=job_id)
+        self.bell.ring(new_id, project, job.queue)
         return self.get(project, new_id)
+
+    def publish(self, project: str, job_id: str, checkpoint: str, model: str | None, key: str = "") -> JobView:
+        """Queue a job that makes a version of `model` (default: the training's) from a kept checkpoint."""
+        new_id = self.publishing.publish(project, job_id, checkpoint, model, key)
+        view = self.get(project, new_id)
+        self.bell.ring(new_id, project, view.queue)
+        return view
 
     def delete(self, project: str, job_id: str) -> Deleted:
         """Remove an ended job with its checkpoints and logs; its models stay."""
@@ -194,8 +205,9 @@ class JobService:
             job = self._require(session, project, job_id)
             if not retention.delete_job(session, job_id):
                 raise misfit("delete", job)
+            lends = retention.has_read_checkpoints(session, job_id)
         # After the commit: what a crash leaves here, no row names, and the sweep removes it.
-        for kind in ("checkpoints", "logs"):
+        for kind in ("logs",) if lends else ("checkpoints", "logs"):
             self.blobs.delete_tree(f"{kind}/{job_id}")
         return Deleted(id=job_id, object="job")
 

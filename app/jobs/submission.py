@@ -59,7 +59,7 @@ class Submission:
         model = None if isinstance(request, JobRequest) else self._read_model(project, request.model)
         with self.database.reading() as session:
             found = queries.find_datasets(session, project, set(datasets.values()))
-        _require_datasets(datasets, found)
+        require_datasets(datasets, found)
         try:
             data = {
                 role: StoredDataset.open(self.cache.folder(dataset_id, found[dataset_id][1]))
@@ -98,7 +98,7 @@ class Submission:
                     return earlier
             # Read again under a lock: a data set may have been deleted since it was checked.
             found = queries.find_datasets(session, project, set(checked.datasets.values()), lock=True)
-            _require_datasets(checked.datasets, found)
+            require_datasets(checked.datasets, found)
             for name, version in checked.models.values():
                 if models.find_version(session, project, name, version, lock=True) is None:
                     raise model_not_found(f"{name}@{version}")
@@ -203,7 +203,8 @@ def job_not_found(job_id: str) -> NotFound:
     return NotFound(f"There is no job {job_id[:64]!r}.", code="job_not_found", param="id")
 
 
-def _require_datasets(datasets: dict[str, str], found: dict[str, tuple[str, str]]) -> None:
+def require_datasets(datasets: dict[str, str], found: dict[str, tuple[str, str]]) -> None:
+    """Raise NotFound for the first data set, by role, that is not among those `found` by id."""
     for role, dataset_id in datasets.items():
         if dataset_id not in found:
             param = "dataset" if role == "all" else f"dataset.{role}"

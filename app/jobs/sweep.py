@@ -58,11 +58,14 @@ def sweep_once(database: Database, blobs: BlobStore, settings: Settings, bell: B
     with database.transaction() as session:
         expired = retention.expired_jobs(session, settings.retain_jobs_days, BATCH)
         deleted = [job_id for job_id in expired if retention.delete_job(session, job_id)]
+        lending = {job_id for job_id in deleted if retention.has_read_checkpoints(session, job_id)}
         prefixes = retention.forget_checkpoints(session, settings.retain_checkpoints_days, BATCH)
         keys = retention.forget_keys(session, KEY_SECONDS)
         workers = retention.forget_workers(session, WORKER_SECONDS)
         collects = retention.take_turn(session, "blobs_collected_at", int(time.time()), COLLECT_EVERY_SECONDS)
-    prefixes += [f"{kind}/{job_id}" for job_id in deleted for kind in ("checkpoints", "logs")]
+    # What another job still reads is collected when that is gone.
+    prefixes += [f"checkpoints/{job_id}" for job_id in deleted if job_id not in lending]
+    prefixes += [f"logs/{job_id}" for job_id in deleted]
     for prefix in prefixes:
         blobs.delete_tree(prefix)
     if collects:

@@ -92,6 +92,7 @@ def attempt_view(attempt: JobAttempt) -> AttemptView:
 def checkpoint_view(checkpoint: JobCheckpoint) -> CheckpointView:
     """Return a checkpoint."""
     return CheckpointView(
+        id=f"{checkpoint.attempt}-{checkpoint.step}",
         attempt=checkpoint.attempt,
         epoch=checkpoint.epoch,
         step=checkpoint.step,

@@ -109,10 +109,10 @@ class Yard:
         return self.job(job_id)
 
     @contextlib.contextmanager
-    def running(self, job_id: str, **changes: Any) -> Iterator[jobs.ClaimedJob]:
+    def running(self, job_id: str, program: Program = FAKE, **changes: Any) -> Iterator[jobs.ClaimedJob]:
         """Supervise a claim of the job in a thread; the block may interfere; its end waits for the thread."""
         claimed = self.claim(job_id)
-        supervisor = self.supervisor(**changes)
+        supervisor = self.supervisor(program, **changes)
         thread = threading.Thread(target=supervisor.run, args=(claimed,))
         thread.start()
         yield claimed

@@ -56,7 +56,10 @@ class Job:
         A pause is not looked at any more: what is left takes seconds. A cancel is, before the model is reported.
         """
         restore = (self.order.training.get("early_stopping") or {}).get("restore_best", False)
-        if restore or stop_reason == "cancelled":
+        if self.order.kind == "publish":
+            # The weights of this very moment are asked for, whatever was the best before it.
+            self.fit.tools.state.use_averages()
+        elif restore or stop_reason == "cancelled":
             self.fit.take_best()
         else:
             self.fit.tools.state.use_averages()

@@ -17,6 +17,7 @@ from workers.trainer.control import Control
 from workers.trainer.failures import TrainingFailed, no_room, out_of_memory, storage_full
 from workers.trainer.memory import is_out_of_memory, run_within_memory
 from workers.trainer.order import Order, read_order
+from workers.trainer.publish import publish_checkpoint
 from workers.trainer.reports import Reports
 
 # What the libraries below raise when something is wrong that no one thought of. KeyboardInterrupt and SystemExit
@@ -46,7 +47,10 @@ def run(order: Order, reports: IO[bytes], control: int | None) -> int:
 
 
 def _run(order: Order, reports: Reports, control: Control) -> None:
-    run_within_memory(order, reports, control)
+    if order.kind == "publish":
+        publish_checkpoint(order, reports, control)
+    else:
+        run_within_memory(order, reports, control)
 
 
 def _fail(reports: Reports, failure: TrainingFailed) -> None:

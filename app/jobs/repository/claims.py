@@ -197,7 +197,8 @@ def _claimed(session: Session, job: Job, attempt: int) -> ClaimedJob:
     kept = session.scalars(
         select(JobCheckpoint)
         .where(JobCheckpoint.job_id == job.id)
-        .order_by(JobCheckpoint.step.desc(), JobCheckpoint.attempt.desc())
+        # A later attempt went on from what was whole: its checkpoints are newer, be their steps lower.
+        .order_by(JobCheckpoint.attempt.desc(), JobCheckpoint.step.desc())
     )
     return ClaimedJob(
         id=job.id,

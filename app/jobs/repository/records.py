@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import db_now
 from app.db.tables import Job, JobAttempt, JobCheckpoint, JobMetric
 from app.db.upsert import insert_for
-from app.jobs.repository.moves import UNSYNCED, lock, storable, write_event
+from app.jobs.repository.moves import UNSYNCED, lock, note_fenced, storable, write_event
 
 # A job of a million steps must not fill the events table: past this only edges are written.
 MAX_EVENTS = 10_000
@@ -39,7 +39,10 @@ def heartbeat(session: Session, job_id: str, attempt: int, lease_seconds: float)
         .returning(Job.cancel_requested_at, Job.cancel_keep, Job.pause_requested_at),
         execution_options=UNSYNCED,
     ).one_or_none()
-    return None if row is None else _flags(*row)
+    if row is None:
+        note_fenced(session, job_id, attempt)
+        return None
+    return _flags(*row)
 
 
 def read_flags(session: Session, job_id: str, attempt: int) -> Flags | None:
@@ -55,13 +58,13 @@ def _flags(cancel_at: datetime | None, keep: str | None, pause_at: datetime | No
 
 
 def _set(session: Session, job_id: str, attempt: int, **values: Any) -> bool:
-    return (
-        session.execute(
-            update(Job).where(*_owned(job_id, attempt)).values(updated_at=db_now(), **values).returning(Job.id),
-            execution_options=UNSYNCED,
-        ).one_or_none()
-        is not None
-    )
+    found = session.execute(
+        update(Job).where(*_owned(job_id, attempt)).values(updated_at=db_now(), **values).returning(Job.id),
+        execution_options=UNSYNCED,
+    ).one_or_none()
+    if found is None:
+        note_fenced(session, job_id, attempt)
+    return found is not None
 
 
 def append_event(session: Session, job_id: str, attempt: int, kind: str, data: dict[str, Any] | None = None) -> bool:
@@ -74,6 +77,7 @@ def append_event(session: Session, job_id: str, attempt: int, kind: str, data: d
         execution_options=UNSYNCED,
     ).one_or_none()
     if row is None:
+        note_fenced(session, job_id, attempt)
         return False
     write_event(session, row.project, job_id, row.event_seq, kind, data or {})
     return True
@@ -205,6 +209,8 @@ def record_checkpoint(
 def prune_checkpoints(session: Session, job_id: str, attempt: int, *, keep: int = 2) -> list[str]:
     """Forget all but the newest `keep` checkpoints and the best; return the blob prefixes to remove.
 
+    A later attempt's are newer, be their steps lower: it passed over what was damaged.
+
     The caller removes them after the commit; the sweep removes what it could not.
     """
     if lock(session, job_id, state="running", attempt=attempt) is None:
@@ -212,7 +218,7 @@ def prune_checkpoints(session: Session, job_id: str, attempt: int, *, keep: int 
     rows = session.scalars(
         select(JobCheckpoint)
         .where(JobCheckpoint.job_id == job_id)
-        .order_by(JobCheckpoint.step.desc(), JobCheckpoint.attempt.desc())
+        .order_by(JobCheckpoint.attempt.desc(), JobCheckpoint.step.desc())
         .execution_options(populate_existing=True)
     ).all()
     old = [row for row in rows[keep:] if not row.is_best]
@@ -223,4 +229,10 @@ def prune_checkpoints(session: Session, job_id: str, attempt: int, *, keep: int 
             ),
             execution_options=UNSYNCED,
         )
-    return [row.blob_prefix for row in old]
+    return unread(session, [row.blob_prefix for row in old])
+
+
+def unread(session: Session, prefixes: list[str]) -> list[str]:
+    """Return those of the blob prefixes that no checkpoint row names: a job that publishes one has a row of its own."""
+    named = set(session.scalars(select(JobCheckpoint.blob_prefix).where(JobCheckpoint.blob_prefix.in_(prefixes))))
+    return [prefix for prefix in prefixes if prefix not in named]

@@ -10,6 +10,7 @@ from app.db.engine import db_now
 from app.db.tables import Counter, Dataset, IdempotencyKey, Job, JobCheckpoint, ModelVersion, Worker
 from app.db.upsert import insert_for
 from app.jobs.repository.moves import UNSYNCED
+from app.jobs.repository.records import unread
 from app.jobs.states import FINAL
 
 DAY_SECONDS = 86_400.0
@@ -44,7 +45,13 @@ def forget_checkpoints(session: Session, days: float, limit: int) -> list[str]:
             ),
             execution_options=UNSYNCED,
         )
-    return [prefix for *_, prefix in rows]
+    return unread(session, [prefix for *_, prefix in rows])
+
+
+def has_read_checkpoints(session: Session, job_id: str) -> bool:
+    """Tell whether a job that publishes a checkpoint of this one still names it."""
+    named = select(JobCheckpoint.job_id).where(JobCheckpoint.blob_prefix.startswith(f"checkpoints/{job_id}/"))
+    return session.scalar(named.limit(1)) is not None
 
 
 def forget_keys(session: Session, seconds: float) -> int:
