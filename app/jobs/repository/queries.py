@@ -23,6 +23,7 @@ class JobFilter:
     """Conditions of a list; None or empty: no condition."""
 
     state: str | None = None
+    kind: str | None = None
     recipe: str | None = None
     metadata: dict[str, str] | None = None
 
@@ -40,6 +41,8 @@ def list_jobs(
     query = select(Job).where(Job.project == project)
     if wanted.state is not None:
         query = query.where(Job.state == wanted.state)
+    if wanted.kind is not None:
+        query = query.where(Job.kind == wanted.kind)
     if wanted.recipe is not None:
         query = query.where(Job.recipe == wanted.recipe)
     for key, value in (wanted.metadata or {}).items():
