@@ -4,6 +4,7 @@ Learns a small problem; its bundle says the same in another process; a row alone
 gives the same weights; killed and resumed, the same weights.
 """
 
+import base64
 import json
 import os
 import signal
@@ -18,7 +19,8 @@ import numpy as np
 import pytest
 
 from app.inference.predictor import Predictor
-from tests.trainer.orders import SMALL_MLP, Sink, blobs_csv, flags_csv, line_csv, order_of, parsed
+from tests.images import png
+from tests.trainer.orders import SMALL_MLP, Sink, blobs_csv, flags_csv, line_csv, order_of, parsed, striped_zip
 
 pytestmark = pytest.mark.recipes
 
@@ -47,10 +49,10 @@ class Case:
     """A recipe with a small problem; `score` at least `least` on the test split is having learned it."""
 
     recipe: str
-    csv: str
+    content: str | bytes
     target: str | list[str]
-    architecture: dict[str, Any]
-    instances: list[dict[str, Any]]
+    params: dict[str, Any]
+    instances: list[Any]
     score: str
     least: float
 
@@ -60,18 +62,50 @@ POINTS = [
     {"first": None, "second": -2.0, "colour": "green"},
     {"first": 6.2, "second": 2.0, "colour": "violet"},
 ]
+SMALL_CNN: dict[str, Any] = {
+    "architecture": {"type": "cnn", "filters": [8, 16], "convolutions": 1},
+    "augmentation": {
+        "shift": 0.1, "zoom": 0.05, "flip_vertical": True, "brightness": 0.1, "contrast": 0.2, "saturation": 0.2,
+        "erase": 0.1, "mixup": 0.4, "cutmix": 1.0,
+    },
+}  # fmt: skip
+SMALL_RESNET: dict[str, Any] = {"architecture": {"type": "resnet", "filters": [8, 16]}, "channels": "grey"}
+PICTURE_LAYERS: dict[str, Any] = {
+    "type": "layers",
+    "layers": [
+        {"class_name": "Rescaling", "config": {"scale": 0.00392156862}},
+        {"class_name": "Conv2D", "config": {"filters": 8, "kernel_size": 3, "activation": "relu"}},
+        {"class_name": "MaxPooling2D", "config": {}},
+        {"class_name": "Flatten", "config": {}},
+        {"class_name": "Dense", "config": {"units": 3, "activation": "softmax"}},
+    ],
+}
+# A file in another size and mode than those of the training, bare and as a column, and pixels as nested lists.
+PHOTO = {"b64": base64.b64encode(png(np.arange(900, dtype=np.uint8).reshape(30, 30), "P")).decode()}
+PICTURES: list[Any] = [{"image": PHOTO}, PHOTO, PHOTO["b64"], np.full((12, 12, 3), 9).tolist(), np.eye(20).tolist()]
 PAIRS = [{"first": 0.5, "second": -1.0}, {"first": None, "second": 0.2}, {"first": -2.0}]
 CASES = {
     "classification-mlp": Case(
-        "tabular-classification", blobs_csv(), "kind", ENSEMBLE, POINTS, "accuracy", 0.85
+        "tabular-classification", blobs_csv(), "kind", {"architecture": ENSEMBLE}, POINTS, "accuracy", 0.85
     ),
     "classification-layers": Case(
-        "tabular-classification", blobs_csv(), "kind", CLASSIC_LAYERS, POINTS, "accuracy", 0.85
+        "tabular-classification", blobs_csv(), "kind", {"architecture": CLASSIC_LAYERS}, POINTS, "accuracy", 0.85
     ),
     "classification-labels": Case(
-        "tabular-classification", flags_csv(), ["up", "right"], SMALL_MLP, PAIRS, "f1", 0.85
+        "tabular-classification", flags_csv(), ["up", "right"], {"architecture": SMALL_MLP}, PAIRS, "f1", 0.85
     ),
-    "regression-mlp": Case("tabular-regression", line_csv(), "value", SMALL_MLP, PAIRS, "r2", 0.9),
+    "regression-mlp": Case(
+        "tabular-regression", line_csv(), "value", {"architecture": SMALL_MLP}, PAIRS, "r2", 0.9
+    ),
+    "images-cnn": Case(
+        "image-classification", striped_zip(), "label", SMALL_CNN, PICTURES, "accuracy", 0.9
+    ),
+    "images-resnet": Case(
+        "image-classification", striped_zip(), "label", SMALL_RESNET, PICTURES, "accuracy", 0.9
+    ),
+    "images-layers": Case(
+        "image-classification", striped_zip(), "label", {"architecture": PICTURE_LAYERS}, PICTURES, "accuracy", 0.9
+    ),
 }  # fmt: skip
 
 
@@ -111,11 +145,11 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     }
     order = order_of(
         tmp_path_factory.mktemp("case"),
-        case.csv,
+        case.content,
         case.recipe,
         case.target,
-        params={"architecture": case.architecture},
-        columns={"exclude": ["weight"]} if "weight" in case.csv.splitlines()[0] else {},
+        params=case.params,
+        columns={"exclude": ["weight"]} if case.content == line_csv() else {},
         training=training,
     )
     done, _ = train(order)
@@ -169,7 +203,7 @@ class TestEveryRecipe:
         order = {**finished.order, "output": str(tmp_path / "killed"), "checkpoint_seconds": 0.0}
         path = tmp_path / "order.json"
         path.write_text(json.dumps(order))
-        kill_after = int(np.random.default_rng(len(finished.case.csv)).integers(3, 25))
+        kill_after = int(np.random.default_rng(len(finished.case.content)).integers(3, 25))
         with subprocess.Popen(
             [sys.executable, "-m", "workers.trainer.main", str(path)],
             stdout=subprocess.PIPE,

@@ -13,6 +13,7 @@ from app.datasets.options import Limits, Options
 from app.datasets.stored import StoredDataset
 from app.recipes.request import JobRequest
 from app.recipes.resolve import resolve
+from tests.images import png, zip_of
 from workers.trainer.order import Order, parse_order
 
 SMALL_MLP: dict[str, Any] = {
@@ -61,18 +62,32 @@ def flags_csv(rows: int = 240, seed: int = 0) -> str:
     return "first,second,up,right\n" + "\n".join(lines) + "\n"
 
 
-def store(folder: Path, csv: str) -> Path:
-    """Take a CSV text in; return the folder of the data set."""
+def striped_zip(images: int = 240, seed: int = 0, side: int = 12) -> bytes:
+    """Three classes of noisy coloured images: stripes across, stripes down, a disc."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:side, 0:side]
+    disc = (rows - side / 2) ** 2 + (columns - side / 2) ** 2 < (side / 3) ** 2
+    files = {}
+    for index in range(images):
+        shift, name = rng.integers(0, 4), ["across", "down", "disc"][index % 3]
+        shape = {"across": (rows + shift) // 2 % 2, "down": (columns + shift) // 2 % 2, "disc": disc}[name]
+        shades = rng.integers(60, 200, 3) * shape[:, :, None] + rng.normal(0, 20, (side, side, 3)) + 30
+        files[f"{name}/{index}.png"] = png(np.clip(shades, 0, 255).astype(np.uint8))
+    return zip_of(files)
+
+
+def store(folder: Path, csv: str | bytes) -> Path:
+    """Take a CSV text, or a zip, in; return the folder of the data set."""
     work, stored = folder / "work", folder / "dataset"
     for path in (work, stored):
         path.mkdir(parents=True)
-    upload = work / "upload.csv"
-    upload.write_text(csv, encoding="utf-8")
-    ingest(upload, work, stored, Options(file_name="upload.csv"), Limits(1 << 30, 1 << 32, 60.0, 0))
+    upload = work / ("upload.csv" if isinstance(csv, str) else "upload.zip")
+    upload.write_bytes(csv.encode() if isinstance(csv, str) else csv)
+    ingest(upload, work, stored, Options(file_name=upload.name), Limits(1 << 30, 1 << 32, 60.0, 0))
     return stored
 
 
-def order_of(folder: Path, csv: str, recipe: str, target: str | list[str], **request: Any) -> dict[str, Any]:
+def order_of(folder: Path, csv: str | bytes, recipe: str, target: str | list[str], **request: Any) -> dict[str, Any]:
     """Return an order, as plain JSON, for `csv`; `request`: further fields of `POST /v1/jobs`."""
     dataset = folder / "dataset"
     if not dataset.exists():
