@@ -13,30 +13,45 @@ import time
 import types
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from app.core.errors import DeadlineExceeded, Overloaded, TooLarge, TrainyardError
+from app.inference.cost import Cost
 from app.inference.figures import ModelFigures
-from app.inference.predictor import Predictor
-from app.inference.rows import slice_rows
-from app.inference.runtime import ModelUnusable, OnnxModel
-from app.inference.work import Encoder, Work
+from app.inference.rows import Rows, slice_rows
+from app.inference.runtime import ModelUnusable
+from app.inference.work import Form, Work
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 # A batch that is expected to take longer goes to a thread: on the loop it would hold up every
 # other request. Handing it over and back costs about 0.1 ms.
 LOOP_SECONDS = 500e-6
-# Turning a checked row into inputs and outputs into an answer, besides the model itself.
-ROW_SECONDS = 5e-6
-# Batches worth waiting for: a further row must cost less than this share of a first.
-COMPANY_PAYS = 0.5
-_MEASURED_SECONDS = 20e-3
-# Longer batches would keep rows waiting that another core could take in the meantime.
-BATCH_SECONDS = 50e-3
-LONELY_BATCH_SECONDS = 10e-3
+
+
+class Computes(Protocol):
+    """Turns checked rows into outputs, one a row: a `Predictor`, or an `Embedder`."""
+
+    def prepare_rows(self, parts: list[Rows]) -> Any:
+        """Return what `run` takes for the rows of all `parts`, in order."""
+
+    def run(self, inputs: Any) -> np.ndarray:
+        """Return the outputs, (N, …); ModelUnusable when the model fails."""
+
+
+class Encodes(Protocol):
+    """Writes answers as JSON."""
+
+    def empty(self, form: Form) -> bytes:
+        """Return the body for a request without rows."""
+
+    def encode(self, batch: list[Work], outputs: Any) -> list[bytes]:
+        """Return the body of each work of a batch from all their outputs, in order."""
+
+
+P = TypeVar("P", bound=Computes)
 
 
 class ClientGone(Exception):
@@ -45,36 +60,6 @@ class ClientGone(Exception):
 
 class Failed(TrainyardError):
     """The model broke down on these rows (500)."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a model takes for a batch, seconds, as measured when it was loaded."""
-
-    first_row: float
-    further_row: float
-
-    def seconds(self, rows: int) -> float:
-        """Return the expected seconds of a batch of `rows` rows."""
-        return self.first_row + (rows - 1) * self.further_row
-
-    @property
-    def company_pays(self) -> bool:
-        """Whether several rows together are much cheaper than one after another."""
-        return self.further_row < COMPANY_PAYS * self.first_row
-
-    def batch_rows(self, most: int) -> int:
-        """Return how many rows, at most `most`, make a batch that is worth while and not too long."""
-        seconds = BATCH_SECONDS if self.company_pays else LONELY_BATCH_SECONDS
-        return max(1, min(most, int(seconds / self.further_row)))
-
-
-def measure_cost(model: OnnxModel, most_rows: int) -> Cost:
-    """Run the model on zeros: one row, and as many rows as take about 20 ms."""
-    first = model.measure_seconds(1)
-    rows = max(1, min(most_rows, int(_MEASURED_SECONDS / max(first, 1e-7))))
-    further = (model.measure_seconds(rows) - first) / (rows - 1) if rows > 1 else first
-    return Cost(first + ROW_SECONDS, max(further, 0.0) + ROW_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -94,17 +79,22 @@ def next_turn() -> Generator[None, None, None]:
     yield
 
 
-class Batcher:
-    """The bounded queue in front of one model version."""
+class Batcher(Generic[P]):
+    """The bounded queue in front of one model version.
+
+    `is_even`: whether every row costs what `cost` says; of texts, which do not, no batch runs on the event loop.
+    """
 
     def __init__(
         self,
-        predictor: Predictor,
-        encoder: Encoder,
+        predictor: P,
+        encoder: Encodes,
         cost: Cost,
         limits: Limits,
         pool: concurrent.futures.Executor,
         figures: ModelFigures,
+        *,
+        is_even: bool = True,
     ) -> None:
         self.predictor = predictor
         self.encoder = encoder
@@ -115,6 +105,7 @@ class Batcher:
         self.running = 0
         """Batches in threads."""
         self._batch_rows = cost.batch_rows(limits.batch_rows)
+        self._loop_seconds = LOOP_SECONDS if is_even else 0.0
         self._pool = pool
         self._pending: collections.deque[Work] = collections.deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -150,7 +141,7 @@ class Batcher:
         )
 
     def _start(self) -> None:
-        if self.cost.seconds(self.queued_rows) > LOOP_SECONDS:
+        if self.cost.seconds(self.queued_rows) > self._loop_seconds:
             self._dispatch()
         elif batch := self._take(self._batch_rows):
             self._run_here(batch)

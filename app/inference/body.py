@@ -15,6 +15,7 @@ import orjson
 from app.core.errors import Unprocessable
 from app.core.json import parse_json
 from app.inference.batcher import too_many_rows
+from app.inference.embedder import Embedder
 from app.inference.predictor import Predictor
 from app.inference.rows import Rows
 from app.inference.work import Form
@@ -39,6 +40,13 @@ TF_FIELDS: dict[str, Any] = {
 }
 
 
+EMBED_FIELDS: dict[str, Any] = {
+    "input": {
+        "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}],
+        "description": "Texts, or one text.",
+    },
+}
+
 Request = tuple[Rows, int, Form]
 """What a prediction request asks for: checked rows, how many they are, and the form of the answer."""
 
@@ -54,7 +62,7 @@ def read_native(body: bytes, predictor: Predictor, most_rows: int) -> Request:
         instances = value["instances"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         value = parse_json(body)
-        instances = _field(value, "instances")
+        instances = _field(value, "instances", NATIVE_FIELDS)
     if len(value) == 1 and type(instances) is list and instances:
         rows: Rows | None = predictor.rows.check_lists(instances)
         if rows is not None and body.count(b":") == 1:
@@ -86,6 +94,20 @@ def read_tf(body: bytes, predictor: Predictor, most_rows: int) -> Request:
     return _checked(predictor, _instances(_rows_of_columns(value["inputs"]), "inputs", most_rows), Form.TF_COLUMNS)
 
 
+def read_embed(body: bytes, embedder: Embedder, most_rows: int) -> Request:
+    """Read `{"input": […]}`; raises as `read_native` does."""
+    value = parse_json(body)
+    texts = _field(value, "input", EMBED_FIELDS)
+    _refuse_unknown(value, EMBED_FIELDS)
+    if isinstance(texts, str):
+        texts = [texts]
+    if not isinstance(texts, list):
+        raise Unprocessable("input: expected a list of texts, or one text.", param="input")
+    if len(texts) > most_rows:
+        raise too_many_rows(len(texts), most_rows)
+    return embedder.check(texts), len(texts), Form.EMBED
+
+
 def _checked(predictor: Predictor, instances: list[Any], form: Form) -> Request:
     rows = predictor.check(instances) if instances else []
     return rows, len(instances), form
@@ -107,11 +129,11 @@ def _is_proven(body: bytes, value: dict[str, Any], instances: Any) -> bool:
     )
 
 
-def _field(value: Any, name: str) -> Any:
+def _field(value: Any, name: str, known: dict[str, Any]) -> Any:
     if not isinstance(value, dict):
         raise Unprocessable(f"The body must be an object with the field {name}.")
     if name not in value:
-        _refuse_unknown(value, NATIVE_FIELDS)
+        _refuse_unknown(value, known)
         raise Unprocessable(f"{name} is required.", code="missing_field", param=name)
     return value[name]
 

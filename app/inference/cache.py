@@ -9,13 +9,17 @@ import time
 from dataclasses import dataclass
 
 from app.core.errors import Overloaded
-from app.inference.batcher import Batcher, Limits, measure_cost
+from app.inference.batcher import Batcher, Limits
 from app.inference.catalogue import VersionEntry
+from app.inference.cost import measure_cost
+from app.inference.embedder import Embedder, EmbedEncoder
 from app.inference.figures import PredictFigures
+from app.inference.predictor import Predictor
 from app.inference.runtime import ModelUnusable
 from app.inference.store import BundleStore
 from app.inference.work import Encoder
 from app.models.bundle import BundleCorrupt
+from app.preprocessing.text import TextPreprocessing
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +34,10 @@ class LoadedModel:
     """A version in memory, with its queue."""
 
     entry: VersionEntry
-    batcher: Batcher
+    batcher: Batcher[Predictor]
     memory_bytes: int
+    embedder: Batcher[Embedder] | None = None
+    """The queue of texts to embed; None where the model embeds none."""
     is_loaded: bool = True
     """False once it was dropped: the next request loads it again; requests under way finish on it."""
     used: int = 0
@@ -141,15 +147,16 @@ class ModelCache:
     def _load_here(self, entry: VersionEntry) -> LoadedModel:
         """Load and measure a version; in a thread."""
         predictor = self._store.load(entry)
-        batcher = Batcher(
-            predictor,
-            Encoder(predictor, entry.name, entry.version),
-            measure_cost(predictor.model, self._limits.batch_rows),
-            self._limits,
-            self._pool,
-            self._figures.of(entry.name),
-        )
-        return LoadedModel(entry, batcher, predictor.memory_bytes)
+        texts = Embedder.of(predictor)
+        cost = measure_cost(predictor.model, self._limits.batch_rows)
+        shared = (cost, self._limits, self._pool, self._figures.of(entry.name))
+        is_even = not isinstance(predictor.preprocessing, TextPreprocessing)
+        batcher = Batcher(predictor, Encoder(predictor, entry.name, entry.version), *shared, is_even=is_even)
+        embedder = None
+        if texts is not None:
+            encoder = EmbedEncoder(texts.dim, entry.name, entry.version)
+            embedder = Batcher(texts, encoder, *shared, is_even=False)
+        return LoadedModel(entry, batcher, predictor.memory_bytes, embedder)
 
     def _loaded(self, entry: VersionEntry, done: "asyncio.Task[LoadedModel]") -> None:
         self._loading.pop(entry, None)

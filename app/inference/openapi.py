@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.inference.body import NATIVE_FIELDS, TF_FIELDS
+from app.inference.body import EMBED_FIELDS, NATIVE_FIELDS, TF_FIELDS
 
 _NAME = {"type": "string", "pattern": "^[a-z][a-z0-9._-]{0,62}$"}
 _LABELLED = {
@@ -26,6 +26,11 @@ _VALUE = {
     "type": "object",
     "required": ["value"],
     "properties": {"value": {"description": "A number, or a list of them for several targets."}},
+}
+_MODEL = {
+    "type": "object",
+    "required": ["name", "version"],
+    "properties": {"name": _NAME, "version": {"type": "integer", "minimum": 1}},
 }
 _ERROR = {
     "type": "object",
@@ -74,11 +79,16 @@ def openapi_paths() -> dict[str, Any]:
         "required": ["predictions", "model"],
         "properties": {
             "predictions": {"type": "array", "items": {"anyOf": [_LABELLED, _MULTI_LABELLED, _VALUE]}},
-            "model": {
-                "type": "object",
-                "required": ["name", "version"],
-                "properties": {"name": _NAME, "version": {"type": "integer", "minimum": 1}},
-            },
+            "model": _MODEL,
+        },
+    }
+    embedded = {
+        "type": "object",
+        "required": ["embeddings", "dim", "model"],
+        "properties": {
+            "embeddings": {"type": "array", "items": {"type": "array", "items": {"type": ["number", "null"]}}},
+            "dim": {"type": "integer", "minimum": 1, "description": "Numbers of one embedding."},
+            "model": _MODEL,
         },
     }
     rows_or_columns = {
@@ -95,6 +105,7 @@ def openapi_paths() -> dict[str, Any]:
     body = {"type": "object", "additionalProperties": False}
     own = {**body, "required": list(NATIVE_FIELDS), "properties": NATIVE_FIELDS}
     serving = {**body, "properties": TF_FIELDS}
+    texts = {**body, "required": list(EMBED_FIELDS), "properties": EMBED_FIELDS}
     # The text that the documentation shows, its operation's id, and the path's own parameters.
     forms = {
         "/v1/models/{name}:predict": ("tf_predict", [name]),
@@ -103,6 +114,7 @@ def openapi_paths() -> dict[str, Any]:
     }
     paths = {
         "/v1/models/{ref}/predict": _post("predict", "Predict", [ref], own, native, _ERROR),
+        "/v1/models/{ref}/embed": _post("embed", "Embed texts", [ref], texts, embedded, _ERROR),
     }
     for path, (operation, parameters) in forms.items():
         summary = "Predict, as TensorFlow Serving does"
@@ -125,7 +137,7 @@ def _post(
     timing = {"schema": {"type": "string"}, "description": "`queue;dur=…, inference;dur=…`, milliseconds."}
     responses: dict[str, Any] = {
         "200": {
-            "description": "One prediction an instance, in order.",
+            "description": "One prediction or embedding an instance, in order.",
             "headers": {"Server-Timing": timing, "X-Request-Id": {"schema": {"type": "string"}}},
             "content": {"application/json": {"schema": answer}},
         }

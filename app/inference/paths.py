@@ -1,4 +1,4 @@
-"""Which requests go below FastAPI: predictions, as our own route and as TensorFlow Serving's."""
+"""Which requests go below FastAPI: predictions, as our own route and as TensorFlow Serving's, and embeddings."""
 
 import enum
 import re
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from app.core.errors import NotFound
 from app.inference.catalogue import Selector, parse_ref
 
-_NATIVE = re.compile(r"/v1/models/([^/]{1,200})/predict")
+_NATIVE = re.compile(r"/v1/models/([^/]{1,200})/(predict|embed)")
 _TF = re.compile(r"/v1/models/([^/:]{1,100})(?:/versions/([^/:]{1,100})|/labels/([^/:]{1,100}))?:predict")
 
 
 class Verb(enum.Enum):
-    """Whose form a prediction has."""
+    """What is asked for, and in whose form."""
 
     NATIVE = "predict"
+    EMBED = "embed"
     TF_SERVING = ":predict"
 
 
@@ -31,7 +32,7 @@ class Route:
 def parse_path(path: str) -> Route | None:
     """Return what a (decoded) path asks for; None when it is no prediction."""
     if match := _NATIVE.fullmatch(path):
-        return _route(Verb.NATIVE, match[1])
+        return _route(Verb(match[2]), match[1])
     if match := _TF.fullmatch(path):
         name, version, alias = match.groups()
         if version is not None and not version.isdigit():

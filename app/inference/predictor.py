@@ -27,7 +27,7 @@ class Predictor:
         manifest = bundle.manifest
         self.manifest = manifest
         try:
-            self.preprocessing = load_preprocessing(bundle.json("preprocessing.json"))
+            self.preprocessing = load_preprocessing(bundle.json("preprocessing.json"), bundle.content("tokenizer.json"))
         except (ValueError, KeyError, TypeError) as error:
             raise BundleCorrupt("preprocessing.json is not of this release's format") from error
         self.model = OnnxModel(bundle.path("model.onnx"))

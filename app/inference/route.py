@@ -26,8 +26,8 @@ from app.core.errors import (
 )
 from app.core.http import error_body, error_headers
 from app.core.json import dump_json
-from app.inference.batcher import ClientGone, Receive, next_turn
-from app.inference.body import read_native, read_tf
+from app.inference.batcher import Batcher, ClientGone, Receive, next_turn
+from app.inference.body import Request, read_embed, read_native, read_tf
 from app.inference.cache import LoadedModel
 from app.inference.catalogue import Catalogue, model_not_found
 from app.inference.openapi import openapi_paths
@@ -54,6 +54,11 @@ _MAX_PATHS = 4096
 _CLIENT_GONE = 499  # nginx's number for it; only counted, as nobody is there to be told
 _JSON = (b"content-type", b"application/json")
 _PLAIN = {b"content-type": b"application/json"}
+_READERS: dict[Verb, Callable[[bytes, Any, int], Request]] = {
+    Verb.NATIVE: read_native,
+    Verb.TF_SERVING: read_tf,
+    Verb.EMBED: read_embed,
+}
 _UNFORESEEN = TrainyardError("Something went wrong inside the service; the log says what.")
 
 
@@ -99,12 +104,11 @@ class PredictApp:
                 model = await self._find(scope, project, route, deadline)
             message = await receive()
             body = message.get("body", b"")
-            batcher = model.batcher
+            batcher = _queue_of(model, route)
             if not is_plain or message.get("more_body") or not 0 < len(body) <= self._loop_bytes:
-                work = await self._slowly(model, route, scope, headers, message, receive)
+                work = await self._slowly(batcher, route, scope, headers, message, receive)
             else:
-                read = read_native if route.verb is Verb.NATIVE else read_tf
-                work = Work(*read(body, batcher.predictor, self._most_rows))
+                work = Work(*_READERS[route.verb](body, batcher.predictor, self._most_rows))
             work.arrived, work.deadline = arrived, deadline
             if work.size:
                 model.used = next(self._uses)
@@ -133,14 +137,13 @@ class PredictApp:
         await send({"type": "http.response.body", "body": work.body})
 
     async def _slowly(
-        self, model: LoadedModel, route: Route, scope: Scope, headers: Headers, message: Message, receive: Receive
+        self, batcher: Batcher[Any], route: Route, scope: Scope, headers: Headers, message: Message, receive: Receive
     ) -> Work:
         """Read and check a request with headers of its own, or a body that is large or comes in pieces."""
         _check_media(route, headers)
         if message["type"] != "http.request":
             raise ClientGone
-        predictor = model.batcher.predictor
-        read = read_native if route.verb is Verb.NATIVE else read_tf
+        predictor, read = batcher.predictor, _READERS[route.verb]
         body = message.get("body", b"")
         if not message.get("more_body") and len(body) <= self._loop_bytes:
             return Work(*read(body, predictor, self._most_rows))
@@ -233,6 +236,18 @@ class PredictApp:
         figures.count(status, time.perf_counter() - arrived)
 
 
+def _queue_of(model: LoadedModel, route: Route) -> Batcher[Any]:
+    """Return the queue that answers what is asked for; Unprocessable where the model does not answer it."""
+    if route.verb is Verb.EMBED:
+        if model.embedder is None:
+            raise Unprocessable(f"The model {model.entry.name} embeds no texts.", code="unsupported", param="model")
+        return model.embedder
+    if model.embedder is not None and model.batcher.predictor.manifest["task"] is None:
+        message = f"The model {model.entry.name} has nothing to predict; it answers embed."
+        raise Unprocessable(message, code="unsupported", param="model")
+    return model.batcher
+
+
 def _headers(work: Work, request_id: bytes) -> list[tuple[bytes, bytes]]:
     return [
         _JSON,
@@ -244,7 +259,7 @@ def _headers(work: Work, request_id: bytes) -> list[tuple[bytes, bytes]]:
 
 def _check_media(route: Route, headers: Headers) -> None:
     media = headers.get(b"content-type")
-    if media != b"application/json" and route.verb is Verb.NATIVE:
+    if media != b"application/json" and route.verb is not Verb.TF_SERVING:
         # TensorFlow Serving reads any content type as JSON, and so do its clients' requests here.
         kind = (media or b"").split(b";")[0].strip().lower()
         if kind != b"application/json" and not kind.endswith(b"+json"):

@@ -97,19 +97,21 @@ class OnnxModel:
         except _FAILURES as error:
             raise ModelUnusable(f"the model failed: {_first_line(error)}") from error
 
-    def zeros(self, rows: int) -> Arrays:
-        """Return inputs of `rows` rows of zeros; other free axes have length 1."""
+    def zeros(self, rows: int, free_length: int = 1) -> Arrays:
+        """Return inputs of `rows` rows of zeros; other free axes have length `free_length`."""
         return {
-            spec.name: np.zeros((rows, *(max(length, 1) for length in spec.shape[1:])), spec.dtype)
+            spec.name: np.zeros(
+                (rows, *(free_length if length < 0 else length for length in spec.shape[1:])), spec.dtype
+            )
             for spec in self.inputs
         }
 
-    def measure_seconds(self, rows: int) -> float:
+    def measure_seconds(self, rows: int, free_length: int = 1) -> float:
         """Return the seconds of one run of `rows` rows: the least of a few, after a first that is not counted.
 
         The least, not the mean: another process on the same cores only ever adds.
         """
-        inputs = self.zeros(rows)
+        inputs = self.zeros(rows, free_length)
         self.run(inputs)
         least = float("inf")
         for _ in range(_WARM_RUNS):

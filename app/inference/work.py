@@ -20,6 +20,8 @@ class Form(enum.Enum):
     """`{"predictions": [[…], …]}`, TensorFlow Serving's row form"""
     TF_COLUMNS = "tf_columns"
     """`{"outputs": [[…], …]}`, TensorFlow Serving's column form"""
+    EMBED = "embeddings"
+    """`{"embeddings": [[…], …], "dim", "model"}` (API.md §6)"""
 
 
 class Work:

@@ -4,6 +4,7 @@
     model.keras          to train on from
     model.onnx           to serve
     preprocessing.json   how rows become model inputs
+    tokenizer.json       of a model that reads text: its vocabulary
 
 A folder with a manifest is whole: the files are on disk before the manifest has its name.
 Nothing in a bundle is code, and nothing is read before its hash is checked.
@@ -44,6 +45,8 @@ _FACTS: dict[str, Any] = {
     "metrics": {},
     "parameters": 0,
     "runtime": "onnx",
+    # Of a model that embeds texts: the graph's output, "mean", "first" or "max", and whether vectors have length 1.
+    "embedding": None,
     "fingerprint": {},
 }
 
@@ -64,6 +67,10 @@ class Bundle:
         if name not in self.manifest["files"]:
             raise BundleCorrupt(f"the bundle has no {name}")
         return self.folder / name
+
+    def content(self, name: str) -> bytes | None:
+        """Return the content of a file of the bundle; None when it has none of that name."""
+        return (self.folder / name).read_bytes() if name in self.manifest["files"] else None
 
     def json(self, name: str) -> Any:
         """Return the content of a JSON file of the bundle."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from app.preprocessing.columns import ColumnArrays
 from app.preprocessing.images import ImagePreprocessing
 from app.preprocessing.tabular import TabularPreprocessing
+from app.preprocessing.text import TextPreprocessing
 
 
 class Preprocessing(Protocol):
@@ -38,9 +39,14 @@ KINDS: dict[str, Callable[[dict[str, Any]], Preprocessing]] = {
 }
 
 
-def load_preprocessing(content: dict[str, Any]) -> Preprocessing:
-    """Return the preprocessing that `content` describes; ValueError for a kind that this release does not know."""
+def load_preprocessing(content: dict[str, Any], tokenizer: bytes | None = None) -> Preprocessing:
+    """Return the preprocessing that `content` describes; `tokenizer`: the content of the tokenizer's file, if there is.
+
+    ValueError for a kind that this release does not know.
+    """
     kind = content.get("kind", "tabular")
+    if kind == "text":
+        return TextPreprocessing.from_json(content, tokenizer)
     if kind not in KINDS:
         raise ValueError(f"preprocessing of an unknown kind: {str(kind)[:40]!r}")
     return KINDS[kind](content)
