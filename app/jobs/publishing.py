@@ -10,7 +10,8 @@ from app.db.tables import Job, JobCheckpoint
 from app.jobs.repository import NewJob, create_job, published, queries
 from app.jobs.submission import MAX_OWNER_CHARS, job_not_found, require_datasets
 
-_CHECKPOINT = re.compile(r"([0-9]{1,9})-([0-9]{1,18})", re.ASCII)
+_CHECKPOINT = re.compile(r"([0-9]{1,10})-([0-9]{1,10})")
+_LARGEST = 2**31 - 1  # what the columns hold
 
 
 class Publishing:
@@ -51,9 +52,10 @@ class Publishing:
 
     def _find(self, session: Any, job_id: str, checkpoint: str) -> JobCheckpoint:
         written = _CHECKPOINT.fullmatch(checkpoint)
+        attempt, step = (int(written[1]), int(written[2])) if written is not None else (-1, -1)
         row = None
-        if written is not None:
-            row = published.find_checkpoint(session, job_id, int(written[1]), int(written[2]))
+        if 0 <= max(attempt, step) <= _LARGEST:
+            row = published.find_checkpoint(session, job_id, attempt, step)
         if row is None:
             raise NotFound(
                 f"Job {job_id} keeps no checkpoint {checkpoint[:32]!r}; GET /v1/jobs/{job_id}/checkpoints lists those "

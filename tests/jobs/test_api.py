@@ -242,6 +242,38 @@ def test_retry_makes_one_new_job(client: httpx.Client, database: Database, job: 
     assert answers[0].headers["Location"] == f"/v1/jobs/{new['id']}"
 
 
+def test_a_kept_checkpoint_is_listed_with_its_id_and_can_be_published(
+    client: httpx.Client, database: Database, job: dict[str, Any]
+) -> None:
+    path = f"/v1/jobs/{job['id']}/checkpoints"
+    world.claim(database, job["id"])
+    with database.transaction() as session:
+        jobs.record_checkpoint(
+            session, job["id"], 1, epoch=2, step=140, is_best=True, metrics={"loss": 0.5}, bytes_=9, sha256="a" * 64,
+            blob_prefix=f"checkpoints/{job['id']}/1-140", trained_seconds=1.0,
+        )  # fmt: skip
+    [listed] = client.get(path).json()["data"]
+    assert (listed["id"], listed["step"], listed["metrics"]) == ("1-140", 140, {"loss": 0.5})
+    headers = {"Idempotency-Key": "take-1-140"}
+    answers = [client.post(f"{path}/1-140/publish", json={"model": "taken"}, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201], answers[0].text
+    made = answers[0].json()
+    assert answers[1].json()["id"] == made["id"]
+    assert answers[0].headers["Location"] == f"/v1/jobs/{made['id']}"
+    assert (made["kind"], made["state"], made["recipe"]) == ("publish", "queued", job["recipe"])
+    source = {"job": job["id"], "checkpoint": "1-140"}
+    assert made["request"] == {"kind": "publish", "source": source, "model": "taken"}
+    assert made["resolved"] == job["resolved"]
+    assert client.post(f"{path}/1-140/publish").json()["id"] != made["id"], "without a body too"
+    client.post(f"/v1/jobs/{made['id']}/cancel")
+    again = client.post(f"/v1/jobs/{made['id']}/retry")
+    assert (again.status_code, again.json()["retry_of"], again.json()["kind"]) == (201, made["id"], "publish")
+    for checkpoint, status in (("1-141", 404), ("one", 404), ("x" * 40, 422)):
+        assert client.post(f"{path}/{checkpoint}/publish").status_code == status, checkpoint
+    assert client.post(f"{path}/1-140/publish", json={"model": "No Name"}).status_code == 422
+    assert client.post(f"/v1/jobs/{made['id']}/checkpoints/1-140/publish").status_code == 409
+
+
 def test_delete_fits_ended_jobs_and_keeps_models(
     client: httpx.Client, database: Database, deployment: Any, job: dict[str, Any]
 ) -> None:

@@ -61,7 +61,7 @@ def test_the_model_may_have_another_name(database: Database) -> None:
     assert (job.model_name, job.request["model"], job.owner) == ("other", "other", "key")
 
 
-@pytest.mark.parametrize("checkpoint", ["1-11", "2-10", "1", "x-y", "1-10-", "٣-10", "1-" + "9" * 30])
+@pytest.mark.parametrize("checkpoint", ["1-11", "2-10", "1", "x-y", "1-10-", "٣-10", "1-9999999999", "1-" + "9" * 30])
 def test_what_is_not_kept_is_not_found(database: Database, checkpoint: str) -> None:
     source = training(database)
     with pytest.raises(NotFound) as error:
