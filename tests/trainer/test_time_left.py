@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.trainer.running import run
 from workers.trainer.time_left import TimeLeft
 
 # What tracing costs, beside the first execution of 1 s: judging an epoch, and the export.
-FINISH_SECONDS = 0.95
+FINISH_SECONDS = 0.8
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Made:
     epoch_seconds: float = 0.5
     compile_seconds: float = 3.0
     first_epoch_seconds: float = 0.5
-    finish_seconds: float = 2.0
+    finish_seconds: float = 1.5
     save_seconds: float = 0.0
     noise: float = 0.0
     frozen: tuple[int, float] | None = None
@@ -86,7 +87,7 @@ def errors(heard: list[tuple[float, float | None]], since: float) -> list[float]
         {"epochs": 400, "steps_per_epoch": 10, "epoch_seconds": 0.1},
         {"epochs": 4000, "steps_per_epoch": 5, "step_seconds": 0.0004, "epoch_seconds": 0.004},
         {"step_seconds": 0.1, "save_seconds": 6.0},
-        {"compile_seconds": 20.0, "first_epoch_seconds": 3.0, "finish_seconds": 12.0},
+        {"compile_seconds": 20.0, "first_epoch_seconds": 3.0, "finish_seconds": 8.0},
         {"epochs": 20, "validation_rows": 0, "epoch_seconds": 0.001},
     ],
     ids=lambda changes: "-".join(changes) or "plain",
@@ -137,29 +138,26 @@ def test_what_is_judged_at_the_end_counts() -> None:
 
 
 @pytest.mark.recipes
-@pytest.mark.timeout(180)
-def test_a_real_job_tells_when_it_will_end(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)
+def test_a_real_job_tells_when_it_will_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The processor's time, which is the wall's on an idle machine, and does not depend on who else runs there.
+    now = time.process_time
+    monkeypatch.setattr("workers.trainer.fit.TimeLeft", partial(TimeLeft, now=now))
     heard: list[tuple[float, float | None]] = []
 
     def hear(report: dict[str, Any]) -> None:
         if report["type"] == "progress":
-            heard.append((time.monotonic(), report["eta_seconds"]))
+            heard.append((now(), report["eta_seconds"]))
 
     order = order_of(
         tmp_path, line_csv(4000), "tabular-regression", "value",
-        training={"epochs": 55, "batch_size": 8, "early_stopping": False},
+        training={"epochs": 130, "batch_size": 8, "early_stopping": False},
     )  # fmt: skip
-    sink, started = Sink(hear), time.monotonic()
+    sink, started = Sink(hear), now()
     assert run(order, sink).lines[-1]["type"] == "done"
-    ended = time.monotonic()
-    heard = [(at - started, told) for at, told in heard] + [(ended - started, 0.0)]
-    quarter = (ended - started) / 4
-    assert len(heard) > 10
-    # The last second is the export's, on whose length a busy machine decides.
-    wrong = [
-        (round(at, 1), told, round(ended - started - at, 1))
-        for at, told in heard[:-1]
-        if at >= quarter and abs((told or 0.0) - (ended - started - at)) > 0.2 * (ended - started - at) + 1.0
-    ]
-    # A neighbour that comes or goes in the middle makes earlier figures wrong, and nobody could have known.
-    assert len(wrong) <= 0.1 * len(heard), wrong
+    ended = now()
+    told = [(ended - at, seconds) for at, seconds in heard if at >= started + (ended - started) / 4]
+    assert len(told) > 10
+    # The last second is the export's.
+    wrong = [(left, seconds) for left, seconds in told if abs((seconds or 0.0) - left) > max(0.2 * left, 1.0)]
+    assert not wrong, wrong

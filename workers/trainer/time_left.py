@@ -14,7 +14,7 @@ OUTLIER = 4.0
 # Export, its check and the publishing; most of it traces the network again, as the first execution did (measured on two
 # cores, tables of 200 to 40,000 rows: 0.3 to 0.8 s after a first execution of 0.6 s).
 EXPORT_SECONDS = 0.3
-EXPORT_SHARE = 0.5
+EXPORT_SHARE = 0.35
 # Judging an epoch for the first time traces it too (0.1 s of those 0.6 s).
 TRACE_SHARE = 0.15
 # A row in inference against one in training, which also goes backward.
