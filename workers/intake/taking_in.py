@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from app.models.intake.arithmetic import Bounds, ModelFacts, work_out
+from app.models.intake.arithmetic import ModelFacts
 from app.models.intake.child import BUNDLE_FOLDER
+from app.models.intake.config_check import check_config
 from app.models.intake.findings import Findings, RefusedUpload, reason
 from app.models.intake.inspect_json import parse_config
 from app.models.intake.inspect_zip import copy_member
 from app.models.intake.inspection import KERAS_MEMBERS, Inspected, inspect_file
 from app.models.intake.limits import MAX_CONFIG_BYTES, IntakeLimits
-from app.models.intake.names import find_unsafe, find_unsafe_training
-from app.models.intake.rewrite import rewrite
+from app.models.intake.names import find_unsafe_training
 from app.models.intake.rewrite.refused import Refused
 from workers.intake.inspect_hdf5 import Structure, inspect_hdf5, read_attribute
 
@@ -68,18 +68,6 @@ def _inspect(
     return facts
 
 
-def check_config(config: Any, keras_version: str, backend: str, limits: IntakeLimits) -> ModelFacts:
-    """Return what a config of any version of Keras amounts to; RefusedUpload or Refused."""
-    findings = Findings()
-    if not isinstance(config, dict):
-        raise Refused("config_invalid", "The model's config is not an object.")
-    find_unsafe(config, findings)
-    findings.stop()
-    return work_out(
-        rewrite(config, keras_version, backend).config, Bounds(limits.max_parameters, limits.max_activation_bytes)
-    )
-
-
 def _config_of(path: Path, architecture: Path | None, findings: Findings) -> tuple[Any, str, str]:
     """Return config, version and backend of a whole-model HDF5 file, or of a weights file's architecture."""
     texts: dict[str, bytes | None] = {}
@@ -117,6 +105,3 @@ def _check_amount(structure: Structure, facts: ModelFacts, findings: Findings) -
     if structure.weights < facts.parameters:
         message = f"The file holds {structure.weights} weights; the model has {facts.parameters} parameters."
         findings.add("weights_mismatch", message)
-
-
-__all__ = ["check_config", "take_in"]

@@ -211,6 +211,7 @@ _ATTENTION: Fields = {
     "dropout": _RATE,
     "seed": _SEED,
     "flash_attention": choice(None, False, True),
+    "sliding_window": whole(1, nullable=True),
     **_weights("kernel"),
 }
 _PROJECTED = {**_ATTENTION, "attention_axes": _AXIS, "output_shape": listed(_SIZE, 4, nullable=True, single=True)}
@@ -328,6 +329,7 @@ LAYERS: dict[str, Rule] = {
     **{kind: _rule(sequences.merging) for kind in (
         "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")},
     "Concatenate": _rule(sequences.concatenate, {"axis": whole(-8, 8)}),
+    "SequenceMask": _rule(sequences.steps_of),
     "Dot": _rule(sequences.dot, {"axes": _AXIS, "normalize": truth}, "axes"),
 }  # fmt: skip
 CELLS = ("SimpleRNNCell", "GRUCell", "LSTMCell")

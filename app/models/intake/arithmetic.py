@@ -11,6 +11,8 @@ from app.models.intake import graph
 from app.models.intake.allow_list import CELL, CELLS, COMMON, INPUT, LAYERS, SWEEP, check_fields
 from app.models.intake.findings import Findings, RefusedUpload, shown
 from app.models.intake.limits import MAX_LAYERS, MAX_NESTING
+from app.models.intake.operations import COMMON as OPERATION
+from app.models.intake.operations import Operand, find_operation, is_operation
 from app.models.intake.rewrite.refused import Refused
 from app.models.intake.shapes import Cost, Misfit, Shape, elements
 from app.models.intake.shapes_of_sequences import recurrent, recurrent_parameters, time_of
@@ -213,7 +215,10 @@ class _Walk:
             for name, *_ in call.main:
                 if not path and by_name[name].get("class_name") == "InputLayer":
                     self._note_vocabulary(layer, name)
-            cost = self._layer(layer, where, [shapes[ref] for ref in call.main], call.plain, depth)
+            if is_operation(layer):
+                cost = self._operation(layer, where, call, shapes)
+            else:
+                cost = self._layer(layer, where, [shapes[ref] for ref in call.main], call.plain, depth)
             counted.setdefault(call.layer, cost.parameters)
             self._check_total(sum(counted.values()) if len(counted) < 64 else counted[call.layer])
             for at, shape in enumerate(cost.outputs):
@@ -253,6 +258,30 @@ class _Walk:
         if wrong:
             self.findings.stop()
         return self._fit(lambda: rule.infer(given, config), node["class_name"], where)
+
+    def _operation(self, node: dict[str, Any], where: str, call: graph.Call, shapes: dict[graph.Tensor, Shape]) -> Cost:
+        """An operation of `keras.ops` among the layers."""
+        self._calls += 1
+        kind, operation = str(node.get("class_name")), find_operation(node)
+        if operation is None:
+            raise Refused("unsupported_operation", f"The operation {shown(kind)} is not one that is taken in.", where)
+        config = self._frame(node, (kind,), where)
+        if any(value is not None for value in call.plain.values()) or len(call.reads) != len(call.main):
+            raise Refused("inbound_nodes", "An operation takes no arguments by name.", where)
+        for said in check_fields(config, {**OPERATION, **operation.fields}, ()):
+            self.findings.add("config_value", f"{kind}: {said}.", where)
+        self.findings.stop()
+
+        def infer() -> Cost:
+            outputs = operation.apply([_operand(arg, shapes) for arg in call.args], config)
+            if any(not shape or shape[0] is not None for shape in outputs):
+                raise Misfit("does not keep the rows as they are")
+            return Cost(tuple(shape[1:] for shape in outputs))
+
+        cost = self._fit(infer, kind, where)
+        self._check_peak(where, [shapes[ref] for ref in call.main], cost)
+        self._add_layer(where, kind, list(cost.outputs), 0)
+        return cost
 
     def _wrapper(self, node: Any, where: str, given: list[Shape], depth: int) -> Cost:
         config = self._frame(node, _WRAPPERS, where)
@@ -348,6 +377,10 @@ class _Walk:
             cost: Cost = infer()
         except Misfit as misfit:
             raise Refused("shape_mismatch", f"{kind} {misfit}.", where) from misfit
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise Refused(
+                "config_value", f"{kind}: a field that it needs is missing or does not fit.", where
+            ) from error
         return cost
 
     def _name(self, layer: Any, path: str, at: int) -> str:
@@ -394,6 +427,13 @@ class _Walk:
             unique = f"{name}_{seen[name]}" if seen[name] else name
             self.facts.outputs.append({"name": unique, "dtype": "float32", "shape": list(shape)})
         self.facts.parameters = total
+
+
+def _operand(arg: Any, shapes: dict[graph.Tensor, Shape]) -> Any:
+    """Return an argument with each tensor as its shape, the batch axis in front."""
+    if isinstance(arg, tuple):
+        return Operand((None, *shapes[arg]))
+    return [_operand(item, shapes) for item in arg] if isinstance(arg, list) else arg
 
 
 def _sweep(config: dict[str, Any]) -> dict[str, Any]:

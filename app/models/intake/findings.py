@@ -64,5 +64,5 @@ class RefusedUpload(Exception):
     """An upload that is not taken in, with every reason."""
 
     def __init__(self, reasons: list[dict[str, str]]) -> None:
-        super().__init__("; ".join(found["code"] for found in reasons))
+        super().__init__("; ".join(f"{found['code']} {found['where']}: {found['message']}" for found in reasons))
         self.reasons = reasons

@@ -11,7 +11,7 @@ MOST_TENSORS = 1_000
 _MAIN = ("inputs", "query", "value", "key")
 _ARGUMENTS = frozenset({
     *_MAIN, "mask", "training", "initial_state", "attention_mask", "query_mask", "value_mask", "key_mask",
-    "return_attention_scores", "use_causal_mask", "sequences",
+    "return_attention_scores", "use_causal_mask", "constant_values", "sequences",
 })  # fmt: skip
 
 Tensor = tuple[str, int, int]
@@ -27,6 +27,8 @@ class Call:
     main: tuple[Tensor, ...]
     reads: tuple[Tensor, ...]
     plain: dict[str, Any]
+    args: tuple[Any, ...] = ()
+    """Positional arguments, each tensor by its `Tensor`, lists as lists."""
 
 
 def calls_of(layer: dict[str, Any], name: str, where: str) -> list[Call]:
@@ -61,13 +63,29 @@ def _call(node: Any, name: str, index: int, where: str) -> Call:
             plain[key] = kwargs[key]
     if len(reads) > MOST_TENSORS:
         raise Refused("inbound_nodes", f"It reads more than {MOST_TENSORS} tensors in one call.", where)
-    return Call(name, index, tuple(main), tuple(reads), plain)
+    return Call(name, index, tuple(main), tuple(reads), plain, tuple(_argument(value, where) for value in args))
+
+
+def _argument(value: Any, where: str) -> Any:
+    if isinstance(value, list):
+        return [_argument(item, where) for item in value]
+    return _tensor(value, where) if isinstance(value, dict) and not _is_pick(value) else value
+
+
+def _is_pick(value: dict[str, Any]) -> bool:
+    """Whether an argument is a slice or `...`, as in x[:, 1:3]."""
+    config = value.get("config")
+    if value.get("class_name") not in ("__slice__", "__ellipsis__") or set(value) - {"class_name", "config"}:
+        return False
+    return isinstance(config, dict) and all(
+        key in ("start", "stop", "step") and (number is None or type(number) is int) for key, number in config.items()
+    )
 
 
 def _tensors(value: Any, where: str, depth: int = 0) -> list[Tensor]:
     """Return the tensors in an argument; what else is in it must be plain."""
     if isinstance(value, dict):
-        return [_tensor(value, where)]
+        return [] if _is_pick(value) else [_tensor(value, where)]
     if isinstance(value, list):
         if depth > 2:
             raise Refused("inbound_nodes", "An argument of a call nests too deep.", where)

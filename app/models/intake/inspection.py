@@ -14,7 +14,6 @@ from app.models.intake.huggingface.inspect import inspect_checkpoint
 from app.models.intake.inspect_json import parse_config
 from app.models.intake.inspect_zip import check_members, read_directory, read_member
 from app.models.intake.limits import MAX_CONFIG_BYTES, MAX_METADATA_BYTES, IntakeLimits
-from app.models.intake.names import find_unsafe
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -79,8 +78,6 @@ def _inspect_keras(path: Path) -> Inspected:
     findings.stop()
     if not isinstance(config, dict):
         raise RefusedUpload([reason("config_invalid", "It is not an object.", "config.json")])
-    find_unsafe(config, findings)
-    findings.stop()
     said = metadata.get("keras_version") if isinstance(metadata, dict) else None
     version = said if isinstance(said, str) and _VERSION.fullmatch(said) else ""
     return Inspected("keras", keras_version=version, config=config, members=list(KERAS_MEMBERS))

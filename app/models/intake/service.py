@@ -21,14 +21,13 @@ from app.datasets.options import Limits
 from app.db.engine import Database
 from app.models import repository
 from app.models.bundle import MANIFEST, BundleCorrupt, open_bundle
-from app.models.intake.arithmetic import Bounds, work_out
 from app.models.intake.child import BUNDLE_FOLDER, run_child, stop_children, unavailable
+from app.models.intake.config_check import check_config
 from app.models.intake.fields import UploadFields
 from app.models.intake.findings import TOO_LARGE, RefusedUpload, reason
 from app.models.intake.inspection import inspect_file
 from app.models.intake.kernel import find_lack
 from app.models.intake.limits import IntakeLimits
-from app.models.intake.rewrite import rewrite
 from app.models.intake.rewrite.refused import Refused
 from app.models.repository import PublishedBundle
 from app.storage.blobs import BlobStore, put_tree
@@ -129,8 +128,7 @@ class IntakeService:
         """Refuse what can be refused without any library that parses models."""
         inspected = inspect_file(folder / _UPLOAD, self.limits)
         if inspected.format == "keras":
-            config = rewrite(inspected.config, inspected.keras_version).config
-            work_out(config, Bounds(self.limits.max_parameters, self.limits.max_activation_bytes))
+            check_config(inspected.config, inspected.keras_version, "", self.limits)
         if fields.architecture is not None:
             if inspected.format != "h5":
                 message = "An architecture belongs to an HDF5 file of weights; this file is another kind."

@@ -186,3 +186,12 @@ def time_of(shape: Shape, config: Config) -> Cost:
     if len(shape) < 2:
         raise Misfit("needs rows of steps")
     return Cost((shape[1:],))
+
+
+@one
+def steps_of(shape: Shape, config: Config) -> Cost:
+    """SequenceMask: one truth a step."""
+    del config
+    if not shape:
+        raise Misfit("needs rows of steps")
+    return Cost((shape[:1],))

@@ -26,6 +26,10 @@ DTYPES = frozenset({
 })  # fmt: skip
 _FUNCTION_MODULES = frozenset({None, "builtins", "keras.activations", "keras.src.activations.activations"})
 _SEED = "seed"
+# What a rewritten config names of ours; Keras finds it by the registered name and imports no module for it.
+_OURS = ("SequenceMask",)
+_OUR_FUNCTIONS = ("trainyard>keras2_hard_sigmoid",)
+_OUR_MODULES = ("trainyard", "workers.architectures.legacy")
 
 
 def anything_small(value: Any) -> str:
@@ -131,12 +135,18 @@ def object_frame(value: dict[str, Any], classes: tuple[str, ...], kind: str) -> 
         return f"names {shown(name)}, which is not {kind} that is taken in"
     if extra:
         return f"has {shown(sorted(extra)[0])}, which {kind} has not"
+    if name in _OURS:
+        return "" if _is_ours(value, name) else f"is not the {name} that this service has"
     if value.get("registered_name") not in (None, name):
         return f"is registered as {shown(value['registered_name'])}: custom classes are not taken in"
     module = value.get("module")
     if module is not None and not (isinstance(module, str) and module.split(".")[0] == "keras"):
         return f"comes from the module {shown(module)}; only Keras' own are taken in"
     return ""
+
+
+def _is_ours(value: dict[str, Any], name: str) -> bool:
+    return value.get("registered_name") == f"trainyard>{name}" and value.get("module") in _OUR_MODULES
 
 
 def _small_objects(kind: str, classes: dict[str, dict[str, Check]], aliases: dict[str, str]) -> Check:
@@ -236,7 +246,8 @@ def activation(value: Any) -> str:
     if isinstance(value, dict) and value.get("class_name") == "function":
         name = value.get("config")
         plain = set(value) <= {"module", "class_name", "config", "registered_name", "shared_object_id"}
-        named = isinstance(name, str) and name in ACTIVATIONS and value.get("registered_name") in (None, name)
+        named = isinstance(name, str) and (name in ACTIVATIONS or name in _OUR_FUNCTIONS)
+        named = named and value.get("registered_name") in (None, name, "function")
         module = value.get("module")
         known = module is None or (isinstance(module, str) and module in _FUNCTION_MODULES)
         return "" if plain and named and known else f"is the function {shown(name)}, which is not Keras' own activation"
