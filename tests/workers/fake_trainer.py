@@ -2,7 +2,7 @@
 
     {"report": {…}}            write a report
     {"beat": n}                write n progress reports, 20 ms apart, unless something is asked meanwhile
-    {"checkpoint": step}       make a whole checkpoint folder and report it
+    {"checkpoint": step}       make a whole checkpoint folder and report it, as the best unless "best" is false
     {"finish": value}          make a bundle folder and report `done`; `value` lands in its manifest
     {"fail": {…}}              report `failed`
     {"obey": true}             wait for a control message, then checkpoint and report `stopped`, or `done` to keep best
@@ -87,7 +87,7 @@ class FakeTrainer:
                         break
             case "checkpoint":
                 self.step = value
-                self.checkpoint()
+                self.checkpoint(step.get("best", True))
             case "finish":
                 self.finish(value, "completed")
                 return 0
@@ -135,7 +135,7 @@ class FakeTrainer:
         self.send({"type": "stopped", "reason": reason, "trained_seconds": self.seconds})
         return 0
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, is_best: bool = True) -> None:
         folder = self.order.output / f"checkpoint-{self.step}"
         write_tree(folder, {"state.json": json.dumps({"step": self.step}).encode()}, {})
         self.send(
@@ -145,7 +145,7 @@ class FakeTrainer:
                 "epoch": 1,
                 "step": self.step,
                 "metrics": {"loss": 0.5},
-                "is_best": True,
+                "is_best": is_best,
                 "trained_seconds": self.seconds,
             }
         )

@@ -178,11 +178,16 @@ class TestResume:
         yard.supervisor().run(yard.claim(job.id))
         assert yard.versions(job.id)[0].manifest["step"] == 11
 
-    def test_two_checkpoints_and_the_best_are_kept(self, yard: Yard) -> None:
-        job = yard.run([*({"checkpoint": n} for n in (10, 20, 30, 40)), {"finish": 1}])
-        assert [c.step for c in yard.checkpoints(job.id)] == [30, 40]
+    @pytest.mark.parametrize(("best", "kept"), [((10, 20, 30, 40), (30, 40)), ((10, 20), (20, 30, 40))])
+    def test_two_checkpoints_and_the_best_are_kept(
+        self, yard: Yard, best: tuple[int, ...], kept: tuple[int, ...]
+    ) -> None:
+        script = [{"checkpoint": step, "best": step in best} for step in (10, 20, 30, 40)]
+        job = yard.run([*script, {"finish": 1}])
+        assert tuple(c.step for c in yard.checkpoints(job.id)) == kept
+        assert [c.step for c in yard.checkpoints(job.id) if c.is_best] == [max(best)]
         prefixes = {key.rsplit("/", 1)[0] for key in yard.blobs.keys(f"checkpoints/{job.id}")}
-        assert prefixes == {f"checkpoints/{job.id}/1-30", f"checkpoints/{job.id}/1-40"}
+        assert prefixes == {f"checkpoints/{job.id}/1-{step}" for step in kept}
 
 
 @pytest.mark.services
