@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,6 +21,7 @@ from app.datasets.router import router as datasets_router
 from app.datasets.service import DatasetService
 from app.db.engine import Database
 from app.idempotency.layer import IdempotencyLayer
+from app.inference.figures import FIGURES
 from app.inference.route import PredictApp, openapi_paths
 from app.inference.service import InferenceService
 from app.jobs.queue import Bell
@@ -32,6 +34,7 @@ from app.recipes.router import router as recipes_router
 from app.storage.blobs import BlobStore, open_blobs
 from app.system.gauges import Gauges
 from app.system.health import Health
+from app.system.metrics import Metrics
 from app.system.router import router as system_router
 from app.webhooks.router import router as webhooks_router
 from app.webhooks.service import WebhookService
@@ -54,13 +57,16 @@ class Services:
     intake: IntakeService
     inference: InferenceService
     health: Health
-    gauges: Gauges
+    metrics: Metrics
     bell: Bell
     webhooks: WebhookService
 
 
-def build_services(settings: Settings) -> Services:
-    """Construct every service from `settings`; nothing is started yet."""
+def build_services(settings: Settings, figures: Path | None = None) -> Services:
+    """Construct every service from `settings`; nothing is started yet.
+
+    `figures`: the folder in which several API processes share their figures.
+    """
     settings.home_dir.mkdir(parents=True, exist_ok=True)
     settings.work_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database, answer_seconds=DATABASE_ANSWER_SECONDS)
@@ -81,7 +87,7 @@ def build_services(settings: Settings) -> Services:
         intake=intake,
         inference=inference,
         health=Health(settings, database, blobs, bell.ping, intake.lack),
-        gauges=Gauges(database, settings),
+        metrics=Metrics(Gauges(database, settings), FIGURES, figures),
         bell=bell,
         webhooks=WebhookService(database, settings),
     )
@@ -90,8 +96,8 @@ def build_services(settings: Settings) -> Services:
 class Trainyard:
     """The ASGI application: predictions go straight to their small app, the rest through FastAPI."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.services = build_services(settings)
+    def __init__(self, settings: Settings, figures: Path | None = None) -> None:
+        self.services = build_services(settings, figures)
         authenticator = Authenticator(settings)
         self.api = build_api(self.services)
         self._predict = PredictApp(self.services.inference, authenticator)
@@ -118,9 +124,11 @@ def build_api(services: Services) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await services.inference.start()
         services.bell.start()
+        services.metrics.start()
         yield
         await services.inference.stop()
         services.bell.stop()
+        services.metrics.stop()
         services.datasets.close()
         services.intake.close()
         services.database.close()
@@ -157,8 +165,11 @@ def _complete_openapi(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
-def create_app(settings: Settings | None = None) -> Trainyard:
-    """Return the application for `settings` (default: from the environment)."""
+def create_app(settings: Settings | None = None, figures: Path | None = None) -> Trainyard:
+    """Return the application for `settings` (default: from the environment).
+
+    `figures`: the folder in which several API processes share their figures; None: this is the only one.
+    """
     settings = settings or Settings()
     configure_logging(settings.log_level)
-    return Trainyard(settings)
+    return Trainyard(settings, figures)

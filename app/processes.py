@@ -11,6 +11,7 @@ The worker is started as a program, never imported: `app` does not know `workers
 import http.client
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -111,12 +112,15 @@ class _Service:
         self._broker = PrivateBroker(settings, output["broker"] if output else None) if with_broker else None
         broker = self._broker.url if self._broker is not None else broker_url(settings)
         environment = settings_environment(settings, broker)
+        self._figures = _shared_folder(settings) if settings.api_processes > 1 else None
         self._apis = [self._make_api(n, environment, output) for n in range(settings.api_processes)]
         self._worker = self._make_worker(environment, output) if with_worker else None
 
     def _make_api(self, number: int, environment: Mapping[str, str], output: "_LogFiles | None") -> KeptChild:
         descriptor = self._socket.fileno()
         command = [sys.executable, "-m", "app.serve", "--socket", str(descriptor)]
+        if self._figures is not None:
+            command += ["--figures", str(self._figures)]
         return KeptChild(
             f"api {number}",
             command,
@@ -229,6 +233,18 @@ class _Service:
 
     def _is_hurried(self) -> bool:
         return self._signals > 1
+
+
+def _shared_folder(settings: Settings) -> Path:
+    """Return an empty folder for the figures of the API processes, and remove those of commands that are gone."""
+    parent = settings.work_dir / "figures"
+    for old in parent.glob("*"):
+        if not (old.name.isdigit() and Path(f"/proc/{old.name}").exists()):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = parent / str(os.getpid())
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 class _LogFiles:

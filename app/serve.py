@@ -3,6 +3,7 @@
 import argparse
 import gc
 import socket
+from pathlib import Path
 
 import uvicorn
 
@@ -21,10 +22,11 @@ def main() -> None:
     """Serve until SIGTERM, then finish what is under way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--socket", type=int, required=True, help="inherited descriptor of the listening socket")
+    parser.add_argument("--figures", type=Path, help="folder in which several API processes share their figures")
     options = parser.parse_args()
     settings = Settings()
     configure_logging(settings.log_level)
-    app = create_app(settings)
+    app = create_app(settings, options.figures)
     tune_collector()
     uvicorn.Server(make_config(app)).run(sockets=[socket.socket(fileno=options.socket)])
 

@@ -25,6 +25,7 @@ from app import RELEASE
 from app.children import KeptChild
 from app.core.logging import configure_logging
 from app.core.settings import Settings
+from app.db import totals
 from app.db.engine import Database, DatabaseUnavailable
 from app.jobs.queue import Bell
 from app.jobs.sweep import sweep_once
@@ -69,6 +70,7 @@ class Launcher:
         self._probe = Probe(self._run_dir, probe, self._devices)
         self._probe_seconds = probe_seconds
         self._signals = 0
+        self._missed_database = False
         self._stopping = threading.Event()
         self._courier = Courier(self._database, self._settings, stopping=self._stopping)
         self._complete_at = time.monotonic()
@@ -134,6 +136,13 @@ class Launcher:
         return thread
 
     def _show_presence(self) -> None:
+        try:
+            self._write_presence()
+        except DatabaseUnavailable:
+            self._missed_database = True
+            raise
+
+    def _write_presence(self) -> None:
         bad = set(self._run_dir.quarantined())
         usable = [slot for slot in range(self._slots) if device_of(slot, self._devices) not in bad]
         with self._database.transaction() as session:
@@ -141,6 +150,9 @@ class Launcher:
                 session, name=self._name, host=socket.gethostname(), pid=os.getpid(),
                 slots=len(usable), devices=self._probe.states(), release=RELEASE, queues=self._queues,
             )  # fmt: skip
+            if self._missed_database:
+                totals.add(session, "database_outages")
+        self._missed_database = False
 
     def _sweep(self) -> None:
         sweep_once(self._database, self._blobs, self._settings, self._bell)

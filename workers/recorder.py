@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from app.db import totals
 from app.db.engine import Database, DatabaseUnavailable
 from app.jobs import repository as jobs
 from app.storage.blobs import BlobStore, put_tree
@@ -139,6 +140,7 @@ class Recorder:
             size = put_tree(self._blobs, prefix, folder)
         except OSError as error:  # training goes on; the next checkpoint may succeed
             log.warning("a checkpoint could not be stored", extra={"job": self._job_id, "error": str(error)})
+            self.write(lambda session: totals.add(session, "checkpoints_failed"))
             return
         row = {
             "epoch": report["epoch"],

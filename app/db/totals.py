@@ -21,7 +21,7 @@ def add(session: Session, name: str, number: int = 1) -> None:
 
 def read(session: Session) -> dict[str, int]:
     """Return every number that was ever added to, by name."""
-    return dict(session.execute(select(Counter.name, Counter.value)).tuples().all())
+    return {row.name: row.value for row in session.execute(select(Counter.name, Counter.value))}
 
 
 @event.listens_for(Session, "before_commit")

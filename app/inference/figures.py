@@ -14,6 +14,8 @@ from prometheus_client.registry import Collector
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
+EXPECTED = (200, 500, 503)  # the statuses that alerts look at
+
 
 class Distribution:
     """How often a value fell below each bound."""
@@ -80,7 +82,8 @@ class PredictFigures(Collector):
         rows = HistogramMetricFamily("trainyard_predict_batch_rows", "Rows of a batch.", labels=["model"])
         queued = GaugeMetricFamily("trainyard_predict_queue_rows", "Rows that wait for a model.", labels=["model"])
         for name, figures in list(self.models.items()):
-            for status, count in list(figures.answers.items()):
+            # Zeros too: to Prometheus a number that begins above zero has not risen.
+            for status, count in {**dict.fromkeys(EXPECTED, 0), **figures.answers}.items():
                 requests.add_metric([name, str(status)], count)
             seconds.add_metric([name], figures.seconds.buckets(), figures.seconds.total)
             rows.add_metric([name], figures.batch_rows.buckets(), figures.batch_rows.total)

@@ -10,11 +10,13 @@ from app.core.errors import TrainyardError
 from app.core.settings import Settings
 from app.db.engine import Database
 from app.storage.blobs import BlobStore
-from app.system.repository import live_workers
+from app.system.gauges import read_facts
+from app.system.repository import live_workers, queues_of
 
 # Settings that may hold a secret or a path of the server are left out of /v1/system.
 _SHOWN = (
-    "api_processes", "worker_slots", "heartbeat_seconds", "lease_seconds", "sweep_seconds", "poll_seconds",
+    "api_processes", "worker_slots", "device_slots", "owner_slots",
+    "heartbeat_seconds", "lease_seconds", "sweep_seconds", "poll_seconds",
     "max_failures", "max_upload_bytes", "max_json_bytes", "max_predict_bytes", "predict_queue_rows",
     "predict_batch_rows", "predict_wait_ms", "predict_timeout_seconds", "model_cache_bytes",
     "retain_jobs_days", "retain_checkpoints_days", "retain_logs_days",
@@ -53,23 +55,37 @@ class Health:
 
     def system(self) -> dict[str, Any]:
         """Return the body of `GET /v1/system`."""
-        with self.database.reading() as session:
-            workers = [
-                {
-                    "name": worker.name,
-                    "host": worker.host,
-                    "slots": worker.slots,
-                    "devices": worker.devices,
-                    "release": worker.release,
-                    "started_at": to_rfc3339(worker.started_at),
-                    "last_seen_at": to_rfc3339(worker.last_seen_at),
-                }
-                for worker in live_workers(session, self.settings.lease_seconds)
-            ]
+        facts = read_facts(self.database, self.settings)
+        workers = [
+            {
+                "name": worker.name,
+                "host": worker.host,
+                "queues": list(queues_of(worker)),
+                "slots": worker.slots,
+                "busy_slots": facts.busy.get(worker.name, 0),
+                "devices": worker.devices,
+                "release": worker.release,
+                "started_at": to_rfc3339(worker.started_at),
+                "last_seen_at": to_rfc3339(worker.last_seen_at),
+            }
+            for worker in facts.workers
+        ]
+        queues = [
+            {
+                "name": queue,
+                "served": facts.slots(queue) > 0,
+                "slots": facts.slots(queue),
+                "idle_slots": facts.idle(queue),
+                "queued": facts.jobs.get(("queued", queue), 0),
+                "running": facts.jobs.get(("running", queue), 0),
+            }
+            for queue in facts.queues
+        ]
         return {
             "object": "system",
             "release": RELEASE,
             "workers": workers,
+            "queues": queues,
             "settings": {name: getattr(self.settings, name) for name in _SHOWN},
         }
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.core.http import ApiResponse, ServicesDep, make_router
+from app.system.metrics import CONTENT_TYPE
 
 router = make_router(tag="system")
 
@@ -31,9 +31,8 @@ def readyz(services: ServicesDep) -> Response:
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
 def metrics(services: ServicesDep) -> Response:
-    """Return the figures of this process and the gauges of the database in Prometheus' text form."""
-    services.gauges.refresh()
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    """Return the figures of all API processes, the workers, the queue and the disk in Prometheus' text form."""
+    return Response(services.metrics.render(), media_type=CONTENT_TYPE)
 
 
 @router.get("/v1/system", summary="Release, workers and limits")

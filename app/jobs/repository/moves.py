@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.core.ids import new_id
 from app.core.json import dump_json, parse_json
+from app.db import totals
 from app.db.engine import db_now
 from app.db.tables import Job, JobEvent
 from app.jobs.states import EDGES, FINAL, State
@@ -34,7 +35,17 @@ def lock(session: Session, job_id: str, *, state: State | None = None, attempt: 
         query = query.where(Job.state == state)
     if attempt is not None:
         query = query.where(Job.attempt == attempt)
-    return session.scalars(query.with_for_update().execution_options(populate_existing=True)).one_or_none()
+    found = session.scalars(query.with_for_update().execution_options(populate_existing=True)).one_or_none()
+    if found is None and attempt is not None:
+        note_fenced(session, job_id, attempt)
+    return found
+
+
+def note_fenced(session: Session, job_id: str, attempt: int) -> None:
+    """Count a write that found its job in other hands; one that only came after the end of its own does not count."""
+    row = session.execute(select(Job.attempt, Job.state).where(Job.id == job_id)).one_or_none()
+    if row is not None and (row.attempt != attempt or row.state == "queued"):
+        totals.add(session, "fenced_writes")
 
 
 def write_event(session: Session, project: str, job_id: str, seq: int, kind: str, data: dict[str, Any]) -> None:
@@ -85,6 +96,8 @@ def move(
         execution_options=UNSYNCED,
     ).one_or_none()
     if moved is None:
+        if attempt is not None:
+            note_fenced(session, job_id, attempt)
         return False
     write_event(session, moved.project, job_id, moved.event_seq, event, data or {})
     return True
