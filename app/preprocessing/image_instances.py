@@ -73,7 +73,8 @@ def _numbers(value: list[Any]) -> NDArray[np.float32]:
     # NumPy takes true and false among numbers for 1 and 0: of one type each they are told from them.
     if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or max(array.shape) > _SIDES:
         raise wanted
-    numbers = array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float32)
     if not np.isfinite(numbers).all():
         raise wanted
     return numbers

@@ -23,6 +23,7 @@ BUDGET_OPERATIONS = 24e12
 MOST_EPOCHS = 240
 LEAST_EPOCHS = 8
 MOST_UPDATES = 6000
+SMALL_SIDE = 40
 
 
 class ImageFamily:
@@ -60,7 +61,7 @@ class ImageFamily:
         colour = params["channels"] == "rgb"
         params["augmentation"] = settle_augmentation(params["augmentation"], architecture["type"], colour, scene.rows)
         if architecture["type"] != "layers":
-            _settle_network(architecture, params["image_size"])
+            _settle_network(architecture, params["image_size"], colour)
 
     def training_defaults(self, params: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
         """Return what suits the network and the number of images: as many epochs as fit into five minutes."""
@@ -126,13 +127,13 @@ def _scale(architecture: Mapping[str, Any], pictures: Pictures) -> dict[str, flo
     return {"multiply": multiply, "add": -1.0 - pictures.low * multiply}
 
 
-def _settle_network(architecture: dict[str, Any], size: list[int]) -> None:
+def _settle_network(architecture: dict[str, Any], size: list[int], colour: bool) -> None:
     """Widths and dropout where the request is silent: a stage more for each doubling of the images' size."""
     if architecture["filters"] is None:
         side = max(size)
-        architecture["filters"] = (
-            [32, 64, 128] if side <= 40 else [16, 32, 64, 128] if side <= 80 else [16, 32, 64, 128, 128]
-        )
+        first = 32 if colour and side <= SMALL_SIDE else 16
+        factors = (1, 2, 4) if side <= SMALL_SIDE else (1, 2, 4, 8) if side <= 2 * SMALL_SIDE else (1, 2, 4, 8, 8)
+        architecture["filters"] = [first * factor for factor in factors]
     # Every stage after the first halves the images.
     most = max(1, min(size).bit_length())
     if len(architecture["filters"]) > most:
