@@ -7,6 +7,7 @@ from typing import Any
 from app.core.clock import to_rfc3339
 from app.db.tables import Job, JobAttempt, JobCheckpoint, JobEvent, JobMetric
 from app.jobs.schemas import AttemptView, CheckpointView, EventView, JobError, JobView, MetricView
+from app.preprocessing.findings import warn
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def _queue_warnings(job: Job, place: Place | None) -> list[dict[str, Any]]:
     if place is None or place.is_served:
         return []
     message = f"No worker that lives serves the queue {job.queue!r}; the job waits until one does."
-    return [{"code": "queue_not_served", "column": None, "message": message, "figures": {"queue": job.queue}}]
+    return [warn("queue_not_served", message, queue=job.queue)]
 
 
 def metric_view(metric: JobMetric) -> MetricView:

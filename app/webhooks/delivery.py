@@ -89,7 +89,9 @@ class Courier:
         }
         is_last = held.tries >= MAX_TRIES
         state = "delivered" if outcome.delivered else "failed" if is_last else "pending"
-        wait_seconds = 0.0 if outcome.delivered or is_last else retry_wait_seconds(held.tries)
+        wait_seconds = (
+            0.0 if outcome.delivered or is_last else retry_wait_seconds(held.tries, outcome.retry_after_seconds)
+        )
         with self._database.transaction() as session:
             kept = sending.record(session, held, entry, state=state, wait_seconds=wait_seconds)
         if kept:
@@ -133,12 +135,14 @@ class Courier:
             sending.forget(session, days, FORGET_BATCH)
 
 
-def retry_wait_seconds(tries: int) -> float:
+def retry_wait_seconds(tries: int, asked_seconds: float | None = None) -> float:
     """Return how long to wait after `tries` failed tries, up to a tenth more than `WAITS_SECONDS`.
 
-    So what failed together is not sent again in the same moment.
+    So what failed together is not sent again in the same moment. An endpoint that asked for more (`Retry-After`)
+    gets it, up to the longest of these pauses: it must not make a delivery wait for ever.
     """
-    return WAITS_SECONDS[tries - 1] * random.uniform(1.0, 1.1)  # noqa: S311  (spreads the tries, keeps no secret)
+    wait = max(WAITS_SECONDS[tries - 1], min(asked_seconds or 0.0, max(WAITS_SECONDS)))
+    return wait * random.uniform(1.0, 1.1)  # noqa: S311  (spreads the tries, keeps no secret)
 
 
 def valid_secrets(held: ClaimedDelivery) -> list[str]:

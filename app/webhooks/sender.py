@@ -9,15 +9,19 @@ import ssl
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpcore
 
+from app.core.clock import utc_now
 from app.webhooks.addresses import Resolver, Target, UrlRefused, addresses_of
 
 DEADLINE_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 << 10
 _PIECE_BYTES = 4096
+_LONGEST_DATE = 64
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Outcome:
     status: int | None
     error: str | None
     duration_ms: int
+    retry_after_seconds: float | None = None
+    """How long the endpoint asked to be left in peace."""
 
     @property
     def delivered(self) -> bool:
@@ -119,22 +125,40 @@ def send(
     began = time.monotonic()
     status: int | None = None
     error: str | None = None
+    retry_after: float | None = None
     try:
         deadline = _Deadline(deadline_seconds)
-        status = _post(target, headers, body, addresses_of(target, resolver, deadline.left()), deadline, tls)
+        addresses = addresses_of(target, resolver, deadline.left())
+        status, asked = _post(target, headers, body, addresses, deadline, tls)
         if not 200 <= status < 300:
             moved = ": redirects are not followed" if 300 <= status < 400 else ""
             error = f"the endpoint answered {status}{moved}"
+            retry_after = parse_retry_after(asked)
     except UrlRefused as refused:
         error = str(refused)
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as problem:
         error = _reason(problem, deadline_seconds)
-    return Outcome(status, error, round((time.monotonic() - began) * 1000))
+    return Outcome(status, error, round((time.monotonic() - began) * 1000), retry_after)
+
+
+def parse_retry_after(value: bytes | None) -> float | None:
+    """Return the seconds that `Retry-After` names, as a number or as a date (RFC 9110 §10.2.3); None for neither."""
+    if value is None or len(value) > _LONGEST_DATE:
+        return None
+    text = value.decode("ascii", "replace").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
+    return max(0.0, (until - utc_now()).total_seconds())
 
 
 def _post(
     target: Target, headers: dict[str, str], body: bytes, addresses: list[str], deadline: _Deadline, tls: ssl.SSLContext
-) -> int:
+) -> tuple[int, bytes | None]:
     url = httpcore.URL(
         scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
     )
@@ -144,8 +168,9 @@ def _post(
         httpcore.ConnectionPool(ssl_context=tls, network_backend=backend, retries=0) as pool,
         pool.stream("POST", url, headers=list(sent.items()), content=body) as answer,
     ):
-        # The status is all that counts; the rest of the answer is neither read nor kept.
-        return answer.status
+        # The status and when to come again are all that count; the rest of the answer is neither read nor kept.
+        asked = next((value for name, value in answer.headers if name.lower() == b"retry-after"), None)
+        return answer.status, asked
 
 
 def host_header(target: Target) -> str:

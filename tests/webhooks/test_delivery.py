@@ -2,8 +2,10 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
+import pytest
 from sqlalchemy import select, text
 
 from app.core.settings import Settings
@@ -71,6 +73,36 @@ class TestTries:
         assert (last.state, last.tries, len(last.log)) == ("failed", MAX_TRIES, MAX_TRIES)
         make_due(database)
         assert courier.deliver_due() == 0
+
+    @pytest.mark.parametrize(
+        ("asked", "least", "most"),
+        [
+            ("600", 600, 600),
+            ("2", 5, 5),  # never sooner than by our own schedule
+            ("99999999999999", 36000, 36000),
+            ("soon", 5, 5),
+            (None, 5, 5),
+            ("date", 898, 901),
+        ],
+    )
+    def test_an_endpoint_that_asks_for_time_gets_it(
+        self,
+        database: Database,
+        webhooks: WebhookService,
+        receiver: Receiver,
+        courier: Courier,
+        asked: str | None,
+        least: float,
+        most: float,
+    ) -> None:
+        if asked == "date":
+            asked = format_datetime(datetime.now(UTC) + timedelta(seconds=900), usegmt=True)
+        hook(webhooks, receiver, "job.created")
+        receiver.answers += [(503, {} if asked is None else {"Retry-After": asked})]
+        world.add_job(database)
+        courier.deliver_due()
+        row = the_delivery(database)
+        assert least - 0.1 <= (row.due_at - row.updated_at).total_seconds() <= most * 1.1 + 0.1
 
     def test_a_sender_that_dies_leaves_its_lease_and_then_another_sends(
         self, database: Database, webhooks: WebhookService, receiver: Receiver, courier: Courier

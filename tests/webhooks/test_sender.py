@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.webhooks.addresses import Allowed, Target, parse_url
-from app.webhooks.sender import MAX_ANSWER_BYTES, Outcome, host_header, send
+from app.webhooks.sender import MAX_ANSWER_BYTES, Outcome, host_header, parse_retry_after, send
 from tests.servers import free_port
 from tests.webhooks.receiver import Receiver, make_certificate, raw_server, running_receiver
 
@@ -252,3 +252,22 @@ def test_what_the_other_side_sends_is_never_in_the_error(answer: bytes, error: s
 def test_nobody_there() -> None:
     outcome = post(target_of(free_port()))
     assert (outcome.status, outcome.error) == (None, "no connection")
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        (b"120", 120.0),
+        (b" 7 ", 7.0),
+        (b"Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
+        (b"-5", None),
+        (b"1.5", None),
+        (b"", None),
+        (b"\xff\xfe", None),
+        (b"9" * 65, None),
+        (b"Wed, 01 Jan 99999999999 00:00:00 GMT", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date(sent: bytes | None, seconds: float | None) -> None:
+    assert parse_retry_after(sent) == seconds
