@@ -12,6 +12,7 @@ BENCHMARKS = {
     "ingest": "a generated CSV over the service's reader, against a plain pyarrow read",
     "job_start": "seconds from submit to the order read and to the first step; memory of being warm",
     "training": "samples/s of a job against plain fit, scikit-learn and the best hand-tuned script",
+    "batch_predict": "rows/s of a predict job against a bare ONNX session, and against preprocessing and session",
     "predict": "requests/s against a bare ASGI answer and a FastAPI route; p99 while a job trains",
 }
 

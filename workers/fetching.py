@@ -53,10 +53,8 @@ def fetch_chain(blobs: BlobStore, job: jobs.ClaimedJob, target: Path) -> Path | 
     while True:
         following = None
         for ref in reversed(job.checkpoints):
-            if ref.step <= rows:
-                continue
             folder = target / f"{ref.step:012d}"
-            if _fetch(blobs, job, ref, folder) and _start_of(folder) == rows:
+            if ref.step > rows and _start_of(blobs, ref) == rows and _fetch(blobs, job, ref, folder):
                 following = ref.step
                 break
             shutil.rmtree(folder, ignore_errors=True)
@@ -65,8 +63,12 @@ def fetch_chain(blobs: BlobStore, job: jobs.ClaimedJob, target: Path) -> Path | 
         rows = following
 
 
-def _start_of(folder: Path) -> int:
-    return int(json.loads((folder / "state.json").read_bytes())["start"])
+def _start_of(blobs: BlobStore, ref: jobs.CheckpointRef) -> int | None:
+    """Return how many rows were written before a part; None where that cannot be read."""
+    try:
+        return int(json.loads(blobs.get_bytes(f"{ref.blob_prefix}/state.json"))["start"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _fetch(blobs: BlobStore, job: jobs.ClaimedJob, ref: jobs.CheckpointRef, target: Path) -> bool:

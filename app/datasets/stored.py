@@ -105,29 +105,31 @@ class StoredDataset:
         }
 
     def batches(
-        self, names: Sequence[str], size: int, *, split: str | None = None, skip: int = 0
+        self, names: Sequence[str], size: int, *, split: str | None = None, skip: int = 0, kept: Sequence[str] = ()
     ) -> Iterator[tuple[ColumnArrays, Any]]:
         """Yield the rows of `split` from number `skip` on, `size` at a time, fewer only at the end.
 
-        Each as arrays (see `read`) and as the stored pyarrow table, whose columns have the names of the data set.
-        Memory holds a row group. KeyError for an unknown column or split.
+        The columns `names` as arrays (see `read`), and a pyarrow table of all of them and of those `kept`, as they are
+        stored, under the names that they have in the data set. Memory holds a row group. KeyError for an unknown
+        column or split.
         """
         import pyarrow as pa
 
-        fields = [f"c{self._index[name]}" for name in names]
+        both = list(dict.fromkeys([*names, *kept]))
+        fields = [f"c{self._index[name]}" for name in both]
         rest = None
         for table in self._groups(fields, split, skip):
             waiting = table if rest is None else pa.concat_tables([rest, table])
             whole = len(waiting) // size * size
             for start in range(0, whole, size):
-                yield self._batch(waiting.slice(start, size), names)
+                yield self._batch(waiting.slice(start, size), names, both)
             rest = waiting.slice(whole)
         if rest is not None and len(rest):
-            yield self._batch(rest, names)
+            yield self._batch(rest, names, both)
 
-    def _batch(self, table: Any, names: Sequence[str]) -> tuple[ColumnArrays, Any]:
-        arrays = {name: _to_array(table.column(i), self.column(name)) for i, name in enumerate(names)}
-        return arrays, table.rename_columns(list(names))
+    def _batch(self, table: Any, names: Sequence[str], both: list[str]) -> tuple[ColumnArrays, Any]:
+        named = table.rename_columns(both)
+        return {name: _to_array(named.column(name), self.column(name)) for name in names}, named
 
     def _groups(self, fields: list[str], split: str | None, skip: int) -> Iterator[Any]:
         known = dict(self.parts)

@@ -57,10 +57,10 @@ class Source:
                 skip -= source["rows"]
                 continue
             stored = self._data[source["role"]]
-            names = list(dict.fromkeys([*self._names.values(), *self._kept]))
+            names = list(dict.fromkeys(self._names.values()))
             label = source["split"] if source["role"] == "all" else source["role"]
             first = skip
-            for arrays, table in stored.batches(names, size, split=source["split"], skip=skip):
+            for arrays, table in stored.batches(names, size, split=source["split"], skip=skip, kept=self._kept):
                 yield self._batch(stored, label, int(source["first"]) + first, arrays, table)
                 first += len(table)
             skip = 0
