@@ -5,7 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.drills import broker_away, cancel, kill_loop, poison, takeover
+from tests.drills import (
+    broker_away,
+    canaries,
+    cancel,
+    corrupt,
+    database_away,
+    exact,
+    full_disk,
+    kill_loop,
+    poison,
+    same_key,
+    takeover,
+    writers,
+)
 from tests.drills.world import STACKS, Stack, World
 
 Figures = dict[str, Any]
@@ -19,6 +32,8 @@ class Drill:
     title: str
     run: Callable[[World, random.Random], Figures]
     stacks: tuple[Stack, ...] = STACKS
+    stacks_in_ci: tuple[Stack, ...] = STACKS
+    """Where CI has no time for both."""
 
 
 DRILLS = (
@@ -26,7 +41,14 @@ DRILLS = (
     Drill("P2", "A stale attempt writes nothing", takeover.run_frozen),
     Drill("P3", "A dead worker's job runs again", takeover.run_killed),
     Drill("P4", "A stopped worker drains", takeover.run_drained),
+    Drill("P5", "Killed and resumed is uninterrupted, bit for bit", exact.run, stacks_in_ci=("embedded",)),
+    Drill("P6", "Nothing damaged is resumed from or served", corrupt.run),
     Drill("P7", "A poison job cannot loop", poison.run),
     Drill("P8", "Cancel ends a job, for good", cancel.run),
     Drill("P9", "The broker may go", broker_away.run),
+    Drill("P10", "The database may go", database_away.run, ("postgresql",)),
+    Drill("P13", "The disk may fill", full_disk.run, stacks_in_ci=("embedded",)),
+    Drill("P18", "Secrets turn up nowhere", canaries.run),
+    Drill("P19", "One job for one key", same_key.run),
+    Drill("P20", "SQLite under eight writers", writers.run, ("embedded",)),
 )

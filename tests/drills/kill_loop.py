@@ -129,7 +129,7 @@ def _check(world: World, accepted: dict[str, int | None]) -> None:
     counts = Counter(job_id for job_id, _ in published)
     for job_id, value in accepted.items():
         assert counts[job_id] == (value is not None), f"{job_id} was published {counts[job_id]} times"
-    blobs = open_blobs(world.environment.get("TRAINYARD_STORAGE_URL") or f"file://{world.home / 'blobs'}")
+    blobs = open_blobs(f"file://{world.blobs}")
     for job_id, prefix in published:
         if job_id in accepted:
             folder = world.folder / "check" / Path(prefix).name / job_id

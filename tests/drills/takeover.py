@@ -5,7 +5,6 @@ import random
 import signal
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 from app.storage.blobs import open_blobs
@@ -66,13 +65,8 @@ def _facts(world: World, job_id: str) -> tuple[Any, ...]:
 
 def blob_hashes(world: World, prefix: str) -> dict[str, str]:
     """The hash of every blob under a prefix."""
-    blobs = open_blobs(f"file://{blob_folder(world)}")
+    blobs = open_blobs(f"file://{world.blobs}")
     return {key: hashlib.sha256(blobs.get_bytes(key)).hexdigest() for key in blobs.keys(prefix)}
-
-
-def blob_folder(world: World) -> Path:
-    """Where the blobs lie."""
-    return world.folder / "blobs" if world.stack == "postgresql" else world.home / "blobs"
 
 
 def run_killed(world: World, chance: random.Random) -> dict[str, Any]:

@@ -54,11 +54,12 @@ class World:
 
     def __init__(
         self, folder: Path, stack: Stack, pace: Pace, *, scripted: bool = True, secret: str = "drill",
-        home: Path | None = None, variables: dict[str, str] | None = None,
+        data: Path | None = None, variables: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
-        """`secret` is the password of every server; `home` the data folder, where it is to be elsewhere."""
+        """`secret` is the password of every server; `data` is where all that the service writes goes."""
         self.folder, self.stack, self.pace, self.scripted = folder, stack, pace, scripted
-        self.home = home or folder / "home"
+        self.data = data or folder
+        self.home = self.data / "home"
         self.scripts, self.logs = folder / "scripts", folder / "logs"
         for made in (self.scripts, self.logs):
             made.mkdir(parents=True)
@@ -84,6 +85,11 @@ class World:
         """Those of every request."""
         return {"Authorization": f"Bearer {self.key}"}
 
+    @property
+    def blobs(self) -> Path:
+        """Where the blobs lie."""
+        return self.data / "blobs" if self.stack == "postgresql" else self.home / "blobs"
+
     def _settings(self) -> dict[str, str]:
         settings = {
             "TRAINYARD_HOME": str(self.home), "TRAINYARD_PORT": str(self.port),
@@ -93,7 +99,7 @@ class World:
         if self.postgres is not None and self.redis is not None:
             settings |= {
                 "TRAINYARD_DATABASE_URL": self.postgres.url, "TRAINYARD_BROKER_URL": self.redis.url,
-                "TRAINYARD_STORAGE_URL": f"file://{self.folder / 'blobs'}", "TRAINYARD_WORKER_SLOTS": "1",
+                "TRAINYARD_STORAGE_URL": f"file://{self.blobs}", "TRAINYARD_WORKER_SLOTS": "1",
             }  # fmt: skip
         return settings | self.pace.variables
 
@@ -170,7 +176,7 @@ class World:
             return {"up": (["tests.drills.up"] if self.scripted else ["app.cli", "up"], {})}
         worker = ["tests.drills.launcher"] if self.scripted else ["workers.launcher"]
         own = {
-            name: {"TRAINYARD_HOME": str(self.folder / name), "TRAINYARD_WORKER_NAME": name}
+            name: {"TRAINYARD_HOME": str(self.data / name), "TRAINYARD_WORKER_NAME": name}
             for name in ("worker-1", "worker-2")
         }
         return {"api": (["app.cli", "api"], {}), **{name: (worker, variables) for name, variables in own.items()}}
