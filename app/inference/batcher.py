@@ -34,6 +34,9 @@ LOOP_SECONDS = 500e-6
 class Computes(Protocol):
     """Turns checked rows into outputs, one a row: a `Predictor`, or an `Embedder`."""
 
+    decodes: bool
+    """Whether checking a small body may take long, as an image of a few kilobytes may be of millions of pixels."""
+
     def prepare_rows(self, parts: list[Rows]) -> Any:
         """Return what `run` takes for the rows of all `parts`, in order."""
 

@@ -27,6 +27,8 @@ _NO_TOKENS = 1e-9
 class Embedder:
     """The texts' vectors of one model version. Its methods may be called from several threads."""
 
+    decodes = False
+
     def __init__(self, predictor: Predictor, preprocessing: TextPreprocessing, facts: dict[str, Any]) -> None:
         """`facts`: the manifest's `embedding`: the graph's output, the pooling, and whether to scale to length 1."""
         self.preprocessing = preprocessing

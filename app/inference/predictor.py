@@ -32,6 +32,7 @@ class Predictor:
             raise BundleCorrupt("preprocessing.json is not of this release's format") from error
         self.model = OnnxModel(bundle.path("model.onnx"))
         self.rows = RowReader(self.preprocessing.instance_columns)
+        self.decodes = self.rows.decodes
         self.labels: list[Any] = manifest["labels"] or []
         self._answers = _answers_for(manifest)
         self._input_names = [spec.name for spec in self.model.inputs]

@@ -105,7 +105,8 @@ class PredictApp:
             message = await receive()
             body = message.get("body", b"")
             batcher = _queue_of(model, route)
-            if not is_plain or message.get("more_body") or not 0 < len(body) <= self._loop_bytes:
+            most_bytes = 0 if batcher.predictor.decodes else self._loop_bytes
+            if not is_plain or message.get("more_body") or not 0 < len(body) <= most_bytes:
                 work = await self._slowly(batcher, route, scope, headers, message, receive)
             else:
                 work = Work(*_READERS[route.verb](body, batcher.predictor, self._most_rows))
@@ -145,7 +146,7 @@ class PredictApp:
             raise ClientGone
         predictor, read = batcher.predictor, _READERS[route.verb]
         body = message.get("body", b"")
-        if not message.get("more_body") and len(body) <= self._loop_bytes:
+        if not message.get("more_body") and len(body) <= self._loop_bytes and not predictor.decodes:
             return Work(*read(body, predictor, self._most_rows))
         with self._holding(len(body) if not message.get("more_body") else self._told_bytes(scope)):
             whole = await self._read_body(message, receive)

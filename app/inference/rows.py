@@ -27,6 +27,7 @@ class RowReader:
     def __init__(self, instance_columns: list[dict[str, Any]]) -> None:
         self.columns = instance_columns
         read = [column for column in instance_columns if not column.get("ignored")]
+        self.decodes = any(column["type"] == "image" for column in read)
         self._array: str | None = None
         self._length = 0
         if len(read) == 1 and read[0]["type"] == "array" and len(read[0]["shape"]) == 1:

@@ -9,7 +9,10 @@ import orjson
 from onnx import TensorProto, helper, numpy_helper, save
 
 from app.models.bundle import write_bundle
+from app.preprocessing.fitted import FittedRows, InstanceColumn
+from app.preprocessing.images import ImagePreprocessing, InputScale
 from app.preprocessing.labels import ClassTarget, LabelsTarget, Target, ValueTarget
+from app.preprocessing.pixels import Frame
 from app.preprocessing.tabular import Options, TabularPreprocessing
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -47,6 +50,10 @@ def save_network(
         values.append(name if dtype == "float32" else f"{name}_float")
         if dtype != "float32":
             nodes.append(helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT))
+    for index, (name, (_, shape)) in enumerate(inputs.items()):
+        if len(shape) > 1:
+            nodes.append(helper.make_node("Flatten", [values[index]], [f"{name}_flat"]))
+            values[index] = f"{name}_flat"
     nodes.append(helper.make_node("Concat", values, ["all"], axis=1))
     before = "all"
     for index, (kernel, bias) in enumerate(layers):
@@ -70,7 +77,7 @@ def save_network(
 
 def seal(
     folder: Path,
-    preprocessing: TabularPreprocessing,
+    preprocessing: FittedRows,
     layers: Layers,
     last: str,
     task: str,
@@ -86,7 +93,7 @@ def seal(
     return write_bundle(
         folder,
         {
-            "recipe": f"tabular-{task}",
+            "recipe": f"{'image' if isinstance(preprocessing, ImagePreprocessing) else 'tabular'}-{task}",
             "task": task,
             "job": job,
             "dataset": "ds_test",
@@ -156,4 +163,23 @@ def table_bundle(folder: Path, kind: str = "class", seed: int = 7) -> TabularPre
     preprocessing = TabularPreprocessing.fit(columns, TABLE_INPUTS, ignored, target, Options())
     width = sum(spec.shape[0] for spec in preprocessing.inputs)
     seal(folder, preprocessing, dense_layers(seed, [width, 16, preprocessing.outputs]), last, task)
+    return preprocessing
+
+
+def image_bundle(folder: Path, side: int = 6) -> ImagePreprocessing:
+    """A model of grey images of two classes: the darker half tells them apart."""
+    columns = [InstanceColumn("image", "image"), InstanceColumn("label", "category", None, ignored=True)]
+    preprocessing = ImagePreprocessing(
+        columns,
+        ClassTarget("label", "category", ("left", "right")),
+        "image",
+        Frame(side, side, 1),
+        InputScale(1 / 255, 0.0),
+        is_bytes=True,
+        mirrors=False,
+        strip=True,
+    )
+    sides = np.where(np.arange(side) < side // 2, 1.0, -1.0)
+    kernel = np.tile(np.stack([sides, -sides], axis=1), (side, 1)).astype(np.float32)
+    seal(folder, preprocessing, [(kernel, np.zeros(2, np.float32))], "Softmax", "classification")
     return preprocessing
