@@ -13,7 +13,9 @@ from app.models.intake.limits import IntakeLimits
 from app.models.intake.rewrite.refused import Refused
 from workers.intake.load_huggingface import load_checkpoint
 from workers.intake.twins import FAILURES, ask_keras, write_twin
+from workers.trainer.onnx_export import large_weights
 
+_HIDDEN = "hidden"
 # Of several lengths, so that the padding counts.
 _TEXTS = ["A short text.", "Another one, which is a little longer than the first.", "Three.", "What is 17 and 25?"]
 
@@ -27,7 +29,8 @@ def publish_checkpoint(path: Path, folder: Path, order: dict[str, Any], limits: 
     folder.mkdir()
     arrays = preprocessing.pad(preprocessing.encode(_TEXTS))
     names = list(arrays)
-    outputs = list(model(arrays, training=False))
+    # Only what embeds: a head over the vocabulary would be computed with it, for every text.
+    outputs = [_HIDDEN]
 
     def ask(tensors: list[Any]) -> list[Any]:
         given = model(dict(zip(names, tensors, strict=True)), training=False)
@@ -48,7 +51,8 @@ def publish_checkpoint(path: Path, folder: Path, order: dict[str, Any], limits: 
         ],
     }
     model.save(folder / "model.keras")
-    runtime, onnx = write_twin(ask, folder / "model.onnx", signature, inputs, expected)
+    runtime, onnx = write_twin(ask, folder / "model.onnx", signature, inputs, expected, large_weights(model))
+    embedding = {"pooling": taken.embedding.pooling, "normalize": taken.embedding.normalize}
     (folder / "preprocessing.json").write_bytes(orjson.dumps(preprocessing.to_json()))
     (folder / "tokenizer.json").write_bytes(preprocessing.tokenizer.content)
     write_bundle(
@@ -59,10 +63,10 @@ def publish_checkpoint(path: Path, folder: Path, order: dict[str, Any], limits: 
             "labels": order["labels"],
             "parameters": facts.parameters,
             "runtime": runtime,
+            "embedding": {"output": _HIDDEN, **embedding},
             "fingerprint": {"keras": keras.__version__},
         },
     )
-    embedding = {"pooling": taken.embedding.pooling, "normalize": taken.embedding.normalize}
     return {
         "accepted": True,
         "format": facts.format,

@@ -1,9 +1,6 @@
 """Whether a model and its ONNX twin say the same: rows to ask both, and how far their answers are apart."""
 
-import contextlib
-import io
-import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +27,19 @@ def ask_keras(ask: Ask, inputs: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def write_twin(
-    ask: Ask, path: Path, signature: dict[str, Any], inputs: list[np.ndarray], expected: list[np.ndarray]
+    ask: Ask,
+    path: Path,
+    signature: dict[str, Any],
+    inputs: list[np.ndarray],
+    expected: list[np.ndarray],
+    weights: Sequence[Any] = (),
 ) -> tuple[str, dict[str, Any]]:
-    """Write the ONNX twin where it says what Keras says; return the runtime and what the report says of it."""
+    """Write the ONNX twin where it says what Keras says; return the runtime and what the report says of it.
+
+    `weights`: as `convert_function` has them.
+    """
     try:
-        with _quiet():
-            export_twin(ask, path, signature)
+        export_twin(ask, path, signature, weights)
         difference = largest_difference(*run_twin(path, signature, inputs), expected)
     except _NOT_SERVED as error:
         path.unlink(missing_ok=True)
@@ -69,11 +73,3 @@ def largest_difference(together: list[np.ndarray], alone: list[np.ndarray], expe
         apart = np.abs(values.astype(np.float64) - wanted.astype(np.float64)) / unit
         worst = max(worst, float(apart.max(initial=0.0)))
     return worst
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("tf2onnx")
-    logger.setLevel(logging.ERROR)
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield

@@ -139,9 +139,9 @@ def _check_name(member: zipfile.ZipInfo, seen: set[str], findings: Findings) -> 
             "A file of this kind can hold a pickle, which runs code when it is read. Leave it out: the weights must "
             f"be in {WEIGHTS}."
         )
-        findings.add("pickle_member", message, where)
+        findings.add("pickle", message, where)
     elif suffix in _CODE:
-        findings.add("code_member", "It is code, and code of an upload is never run. Leave it out.", where)
+        findings.add("code", "It is code, and code of an upload is never run. Leave it out.", where)
 
 
 def _folder(members: list[zipfile.ZipInfo]) -> str:
