@@ -1,6 +1,6 @@
 # Every habit of this project, one command each. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-recipes test-services test-all check fix bench figures drill lock clean
+.PHONY: help install demo run test test-recipes test-services test-all check fix bench figures drill drill-long lock clean
 
 # The first fitting Python on the PATH; PYTHON=/path/to/python overrides. Looked up only when the environment is made.
 FIND_PYTHON = for p in "$(PYTHON)" python3.13 python3.12 python3.11 python3; do \
@@ -60,8 +60,11 @@ bench: install ## measure speed against baselines in the same run
 figures: install ## measure learning on the real data sets; resumable
 	$(BIN)/python -m benchmarks.figures
 
-drill: install ## kill every part of the service at random for two minutes; nothing may be lost
-	$(BIN)/python -m tests.workers.drill --seconds 120
+drill: install ## break the whole service in every way that docs/drills.md names; half an hour
+	$(BIN)/python -m tests.drills --pace real
+
+drill-long: install ## the same for hours: 10 minutes of kill -9, 50 workers taken away
+	$(BIN)/python -m tests.drills --pace long
 
 lock: install ## write the lock files anew, with hashes and without index addresses
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements.lock

@@ -4,6 +4,7 @@ code is 1; `--seed` runs it again.
 
 import argparse
 import datetime
+import functools
 import json
 import logging
 import os
@@ -34,6 +35,7 @@ def main() -> None:
         "--results", type=Path, help=f"where figures are added; {RESULTS.relative_to(ROOT)} is shown in docs"
     )
     options = parser.parse_args()
+    _commit()
     logging.disable(logging.WARNING)  # that servers do not answer is the point
     chosen = [drill for drill in DRILLS if not options.only or drill.promise in options.only.split(",")]
     results = [
@@ -86,13 +88,19 @@ def run_drill(drill: Drill, world: World, seed: int) -> dict[str, Any]:
     return {**facts, "passed": passed, "seconds": seconds, **_place(), "figures": figures}
 
 
-def _place() -> dict[str, Any]:
-    commit = subprocess.run(
+@functools.cache
+def _commit() -> str:
+    """The commit at the start of the run."""
+    said = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
+    return said.stdout.strip()
+
+
+def _place() -> dict[str, Any]:
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M")
     load = [round(value, 1) for value in os.getloadavg()]
-    return {"commit": commit.stdout.strip(), "date": date, "cores": os.cpu_count(), "load": load}
+    return {"commit": _commit(), "date": date, "cores": os.cpu_count(), "load": load}
 
 
 def write_results(path: Path, results: list[dict[str, Any]]) -> None:

@@ -64,7 +64,11 @@ def _ask_everything(world: World, wrong_key: str) -> tuple[list[str], str]:
     script = [{"say": "a line of the log"}, {"finish": 1}]
     failed = world.submit([{"exit": 3}], max_failures=1)
     done = world.submit(script, metadata={"team": "drill"})
-    hook = world.http.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/"}, headers={"Idempotency-Key": "canary"})
+    hook = world.http.post(
+        "/v1/webhooks",
+        json={"url": "http://127.0.0.1:9/", "events": ["job.succeeded"]},
+        headers={"Idempotency-Key": "canary"},
+    )
     secret = str(hook.raise_for_status().json()["secret"])
     world.wait_state(done, "succeeded", 60)
     world.wait_state(failed, "failed", 60)
