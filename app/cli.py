@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.client.batch_commands import COMMANDS as BATCH_COMMANDS
 from app.client.commands import COMMANDS
 from app.client.errors import ClientError
 from app.core.errors import TrainyardError
@@ -178,7 +179,7 @@ def create(name: str) -> None:
         click.echo(f"Added to {path}. The key is shown this once; send it as Authorization: Bearer <key>.", err=True)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, *BATCH_COMMANDS):
     main.add_command(_command)
 
 

@@ -115,6 +115,15 @@ class Client:
         """Return the newest data sets."""
         return cast(list[Dataset], self._json("GET", "/v1/datasets", params={"limit": limit})["data"])
 
+    def rows(self, dataset_id: str, page_rows: int = 100) -> Iterator[dict[str, Any]]:
+        """Yield every row of a data set, in order; a page of them is in memory."""
+        offset, has_more = 0, True
+        while has_more:
+            params = {"offset": offset, "limit": page_rows}
+            page = self._json("GET", f"/v1/datasets/{quote(dataset_id, safe='')}/rows", params=params)
+            yield from page["data"]
+            offset, has_more = offset + len(page["data"]), bool(page["has_more"])
+
     # Jobs
 
     def dry_run(self, request: dict[str, Any]) -> Estimate:

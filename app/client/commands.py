@@ -42,7 +42,7 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_service
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print the service's JSON answer, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the service's JSON answer, for programs.")
 
 
 @click.command()
@@ -69,7 +69,7 @@ def status(live: bool, service: Service) -> None:
 )
 @click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="Another field, e.g. delimiter=;")
 @service_options
-@_json_option
+@json_option
 def upload(
     file: Path, name: str | None, file_format: str | None, options: tuple[str, ...], service: Service, as_json: bool
 ) -> None:
@@ -100,7 +100,7 @@ def upload(
 @click.option("--dry-run", is_flag=True, help="Check the job, say what it would do, queue nothing.")
 @click.option("--detach", is_flag=True, help="Print the job's id and do not wait.")
 @service_options
-@_json_option
+@json_option
 def train(
     dataset: str,
     target: str | None,
@@ -166,7 +166,7 @@ def _job_request(
 @click.option("--state", help="Only jobs in this state (without a command).")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100), help="At most this many.")
 @service_options
-@_json_option
+@json_option
 @click.pass_context
 def jobs(context: click.Context, state: str | None, limit: int, service: Service, as_json: bool) -> None:
     """List jobs; show, follow, cancel … one.
@@ -259,7 +259,7 @@ def logs(service: Service, job_id: str, tail: int) -> None:
 @click.argument("model")
 @click.argument("instances", default="-")
 @service_options
-@_json_option
+@json_option
 def predict(model: str, instances: str, service: Service, as_json: bool) -> None:
     """Ask MODEL about INSTANCES.
 

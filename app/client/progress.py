@@ -12,6 +12,8 @@ from app.client.shapes import FINAL_STATES, Job
 # A log that is read later wants one line now and then, not one a poll.
 _PLAIN_SECONDS = 2.0
 UNKNOWN_LOSS = "loss …"
+# Jobs that run a model over rows have no epochs and no loss.
+ROW_KINDS = frozenset({"predict", "evaluate"})
 
 
 class JobProgress(Protocol):
@@ -33,7 +35,10 @@ def job_progress(console: Console) -> JobProgress:
 
 
 def describe_loss(job: Job) -> str:
-    """Return `loss 0.021, validation 0.034`, as far as it is known."""
+    """Return `loss 0.021, validation 0.034`, as far as it is known; of rows, how many a second."""
+    if job.get("kind") in ROW_KINDS:
+        rate = (job.get("progress") or {}).get("rows_per_second")
+        return "" if not rate else f"{rate:,.0f} rows/s"
     metrics = job.get("metrics") or {}
     train = (metrics.get("train") or {}).get("loss")
     validation = (metrics.get("validation") or {}).get("loss")
@@ -47,7 +52,7 @@ def describe_left(job: Job) -> str:
     """Return `3 s left`, what comes after the last step, or `…` while nobody knows."""
     progress = job.get("progress") or {}
     if progress.get("fraction", 0.0) >= 1.0:
-        return "testing and exporting"
+        return "writing" if job.get("kind") in ROW_KINDS else "testing and exporting"
     eta_seconds = progress.get("eta_seconds")
     if eta_seconds is None:
         return "…"
@@ -67,10 +72,12 @@ def describe_state(job: Job) -> str:
 
 
 def describe_epoch(job: Job) -> str:
-    """Return `epoch 12/200`, or the state before the first step."""
+    """Return `epoch 12/200`, `8,192 of 40,000 rows`, or the state before the first step."""
     progress = job.get("progress") or {}
     if job["state"] != "running" or "epoch" not in progress:
         return describe_state(job)
+    if job.get("kind") in ROW_KINDS:
+        return f"{progress['step']:,} of {progress['steps']:,} rows"
     return f"epoch {progress['epoch']}/{progress.get('epochs', '?')}"
 
 
@@ -138,7 +145,7 @@ class LineProgress:
         parts = [describe_epoch(job)]
         if job.get("progress"):
             parts += [loss, describe_left(job)] if job["state"] == "running" else [loss]
-        line = ", ".join(parts)
+        line = ", ".join(part for part in parts if part)
         if line != self._line:  # the test figures take their time too, with nothing new to say
             self._line = line
             self._out.write(f"  {line}\n")

@@ -30,14 +30,16 @@ class Progress(TypedDict, total=False):
     steps: int
     fraction: float
     samples_per_second: float | None
+    rows_per_second: float | None
     eta_seconds: float | None
 
 
 class Job(TypedDict):
-    """A job; `model` is the ref of what it published."""
+    """A job; `model` is the ref of what it published, `result` what it made else."""
 
     id: str
-    recipe: str
+    kind: str
+    recipe: str | None
     state: JobState
     attempt: int
     created_at: str
@@ -51,6 +53,7 @@ class Job(TypedDict):
     stop_reason: str | None
     error: dict[str, Any] | None
     model: str | None
+    result: dict[str, Any] | None
     request: dict[str, Any]
     resolved: dict[str, Any]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from app.client.progress import ROW_KINDS
 from app.client.shapes import Dataset, Evaluation, Figure, Job
 
 
@@ -53,14 +54,27 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
     """A line for each job, newest first."""
     table = Table("job", "state", "recipe", "model", "created", "note", box=None, pad_edge=False, header_style="bold")
     for job in jobs:
-        table.add_row(job["id"], job["state"], job["recipe"], job["model"] or "", job["created_at"][:19], _note(job))
+        table.add_row(job["id"], job["state"], _what(job), _made(job), job["created_at"][:19], _note(job))
     return table
+
+
+def _what(job: Job) -> str:
+    """What is trained, or what else is done."""
+    kind = job.get("kind", "train")
+    return str(job["recipe"] or "") if kind == "train" else f"{kind} {job['resolved'].get('model', '')}".strip()
+
+
+def _made(job: Job) -> str:
+    """The model that the job published, or the data set that it made."""
+    return job["model"] or str((job.get("result") or {}).get("dataset", ""))
 
 
 def _note(job: Job) -> str:
     if job.get("error"):
         return str((job["error"] or {}).get("code", ""))
     progress = job.get("progress") or {}
+    if job["state"] == "running" and progress and job.get("kind") in ROW_KINDS:
+        return f"{progress.get('fraction', 0.0):.0%} of the rows"
     if job["state"] == "running" and progress:
         return f"epoch {progress.get('epoch')}/{progress.get('epochs')}"
     return job.get("stop_reason") or ""

@@ -69,7 +69,8 @@ def print_predictions(answer: Predictions) -> None:
 
 def follow_shown(client: Client, job: Job) -> Job:
     """Show a job's progress until it has ended; return it as it ended."""
-    click.echo(f"{job['id']}  {job['recipe']}", err=True)
+    what = job["recipe"] if job.get("kind", "train") == "train" else f"{job['kind']} {job['resolved'].get('model')}"
+    click.echo(f"{job['id']}  {what}", err=True)
     _print_warnings(job["warnings"])
     job_id, warned = job["id"], len(job["warnings"])
     try:
@@ -93,13 +94,31 @@ def _print_warnings(warnings: Iterable[dict[str, Any]]) -> None:
 
 
 def print_outcome(client: Client, job: Job) -> None:
-    """Print what a job that published a model came to: fit, test figures, what to do next."""
+    """Print what a job came to: fit and test figures of a model, where the predictions are, what to do next."""
+    if job.get("kind", "train") == "predict":
+        _print_predicted(job)
+        return
+    if job.get("kind", "train") == "evaluate" and job["state"] == "succeeded":
+        _print_figures(client, job)
+        return
     if job["model"] is None:
         return
     click.echo(f"{job['state']} ({job['stop_reason']}): model {job['model']}")
     fit = job.get("fit") or {}
     if fit.get("verdict") not in {None, "unknown"}:
         click.echo(f"fit: {fit['verdict']}. {fit.get('reason', '')} {fit.get('advice') or ''}".rstrip())
+    _print_figures(client, job)
+    click.echo(f"Ask it: trainyard predict {job['model']} '{{…}}'")
+
+
+def _print_predicted(job: Job) -> None:
+    result = job.get("result")
+    if result is not None:
+        failed = f", {result['failed']:,} of them could not be predicted" if result["failed"] else ""
+        click.echo(f"{result['rows']:,} rows{failed}: data set {result['dataset']}")
+
+
+def _print_figures(client: Client, job: Job) -> None:
     try:
         evaluation = client.evaluation(job["id"])
     except Refused as refusal:
@@ -109,7 +128,6 @@ def print_outcome(client: Client, job: Job) -> None:
     else:
         click.echo(f"on {evaluation['rows']:,} rows of the {evaluation['split']} split:")
         console().print(evaluation_table(evaluation))
-    click.echo(f"Ask it: trainyard predict {job['model']} '{{…}}'")
 
 
 def check_succeeded(job: Job) -> None:

@@ -38,6 +38,7 @@ ALL = dict(commands())
 def test_the_commands_are_those_that_are_documented() -> None:
     assert {path[0] for path in ALL} == {
         "up", "api", "worker", "migrate", "demo", "key", "status", "upload", "train", "jobs", "predict",
+        "predict-dataset", "evaluate",
     }  # fmt: skip
 
 
