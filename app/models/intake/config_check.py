@@ -4,7 +4,7 @@ from typing import Any
 
 from app.models.intake.arithmetic import Bounds, ModelFacts, work_out
 from app.models.intake.findings import Findings
-from app.models.intake.limits import IntakeLimits
+from app.models.intake.limits import MAX_LAYERS, IntakeLimits
 from app.models.intake.names import find_unsafe
 from app.models.intake.rewrite import rewrite
 from app.models.intake.rewrite.refused import Refused
@@ -18,6 +18,7 @@ def check_config(config: Any, keras_version: str, backend: str, limits: IntakeLi
     findings = Findings()
     if not isinstance(config, dict):
         raise Refused("config_invalid", "The model's config is not an object.")
+    _check_count(config)
     find_unsafe(config, findings)
     findings.stop()
     try:
@@ -26,3 +27,19 @@ def check_config(config: Any, keras_version: str, backend: str, limits: IntakeLi
         # Old forms are many: a config that none of them fits shows where its parts are taken for what they are not.
         raise Refused("config_invalid", "The config is not of a form that any version of Keras writes.") from error
     return work_out(rewritten, Bounds(limits.max_parameters, limits.max_activation_bytes))
+
+
+def _check_count(config: Any) -> None:
+    """Count the layers of a config in any form before anything else is done with it."""
+    count = 0
+    stack = [config]
+    while stack:
+        node = stack.pop()
+        inner = node.get("config") if isinstance(node, dict) else None
+        # The config of a Sequential was the list of its layers up to Keras 2.2.
+        layers = inner.get("layers") if isinstance(inner, dict) else inner
+        if isinstance(layers, list):
+            count += len(layers)
+            stack += layers
+        if count > MAX_LAYERS:
+            raise Refused("too_many_layers", f"The model has more than {MAX_LAYERS} layers.")

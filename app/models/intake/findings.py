@@ -1,5 +1,6 @@
 """What was found wrong with an upload: every reason, each once, and none that repeats the upload at length."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,13 +9,21 @@ from app.models.intake.rewrite.refused import Refused
 
 MOST_REASONS = 50
 _MOST_CHARS = 300
+_PATH = re.compile(r"(?<![\w.])(?:\.{1,2}/|~/|/|[A-Za-z]:[\\/]|[a-z]{2,10}://)[^\s'\"]+")
 # Reasons that make a 413 of the refusal: the file is fine but for its size.
 TOO_LARGE = frozenset({"too_large_unpacked", "too_much_compressed"})
 
 
 def reason(code: str, message: str, where: str = "") -> dict[str, str]:
-    """Return one reason as clients see it; control characters and length are cut."""
-    return {"code": code, "message": plain(message), "where": plain(where)}
+    """Return one reason as clients see it: without control characters or paths, and not long.
+
+    A path that a file names is not repeated: an answer would tell whether it is one of the server's.
+    """
+    return {"code": code, "message": _without_paths(message), "where": _without_paths(where.lstrip("/"))}
+
+
+def _without_paths(text: str) -> str:
+    return _PATH.sub("…", plain(text))
 
 
 def plain(text: str) -> str:

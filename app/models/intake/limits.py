@@ -13,7 +13,7 @@ MAX_RATIO: Final = 20  # unpacked to packed: floats hardly shrink, zeros shrink 
 RATIO_FROM_BYTES: Final = 1 << 20  # below it a ratio says nothing
 MAX_MEMBERS: Final = 64
 MAX_DIRECTORY_BYTES: Final = 64 << 10
-MAX_DATASETS: Final = 20_000  # variables and optimizer slots of 2,000 layers
+MAX_DATASETS: Final = 12_000  # 2,000 layers of two variables with two optimizer slots each
 
 
 @dataclass(frozen=True)
