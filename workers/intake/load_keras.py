@@ -57,7 +57,8 @@ def _facts(source: Source, config: Config, model: Any, changes: Changes) -> Fact
 
 def _layers(config: Config, path: str) -> Any:
     for layer in config["config"]["layers"]:
-        name = f"{path}/{layer['config']['name']}" if path else layer["config"]["name"]
+        inner = layer.get("name") or layer["config"]["name"]
+        name = f"{path}/{inner}" if path else inner
         yield {"name": name, "class": layer["class_name"]}
         if "layers" in layer["config"]:
             yield from _layers(layer, name)

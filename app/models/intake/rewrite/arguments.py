@@ -75,6 +75,9 @@ def rewrite_arguments(class_name: str, config: Config, where: str, origin: Origi
             raise Refused("unknown_argument", f"{class_name} has no argument {key[:60]!r} in Keras 3.", where)
     if dropped:
         changes.note(where, f"arguments without effect left out: {', '.join(dropped)}")
+    if kept.get("unroll"):
+        kept["unroll"] = False
+        changes.note(where, "unroll left out: the same is computed in a loop")
     if kept.get("stateful"):
         kept["stateful"] = False
         changes.note(where, "stateful left out: every prediction starts from the zero state")

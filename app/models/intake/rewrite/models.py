@@ -104,6 +104,8 @@ def _named(entry: Config, path: str, changes: Changes) -> tuple[Config, str, str
         changes.named[layer] = str(stored)
         if class_name in (*MODELS, "InputLayer"):
             changes.note(layer, "a / in its name became _")
+    if is_operation(entry):  # Keras 3.6 gave some no name of their own
+        return entry, name, layer
     return {**entry, "config": {**config, "name": stored}}, name, layer
 
 
