@@ -135,6 +135,13 @@ def test_each_figure_that_a_rule_names_is_exported(system: System) -> None:
             assert any(found == name and wanted <= labels for found, labels in exported), (rule["alert"], name)
 
 
+def test_each_figure_of_the_page_is_exported_and_each_exported_is_on_the_page(system: System) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    named = set(re.findall(r"`(trainyard_[a-z0-9_]+)", page))
+    exported = {re.sub("_(bucket|sum|count|created)$", "", name) for name, _ in system.scrape()}
+    assert named == exported
+
+
 def promtool() -> str:
     program = shutil.which("promtool")
     if program is None:

@@ -77,26 +77,32 @@ def test_a_job_whose_queue_nobody_serves_waits_and_a_poll_finds_it_when_somebody
 
 
 def test_jobs_start_when_they_were_expected(site: Site) -> None:
-    """Jobs of about a second on one slot; each starts within a second and a fifth of its wait of what was said."""
+    """One slot; a start is where it was told to be, within a job's length and a fifth of the wait."""
     site.worker(poll_seconds=600.0)
     lasting = [{"beat": 50}, {"finish": 1}]
-    for _ in range(3):  # what the estimate of 0.4 s comes to in truth
-        site.wait_for(submit(site, lasting, expected_seconds=0.4), "succeeded")
-    first = submit(site, [{"beat": 150}, {"finish": 1}], expected_seconds=1.2)
+    lengths = []
+    for _ in range(3):  # what the estimate of 0.4 s comes to in truth, which depends on what else this machine does
+        job_id = submit(site, lasting, expected_seconds=0.4)
+        site.wait_for(job_id, "succeeded", 40)
+        job = site.yard.job(job_id)
+        assert job.finished_at is not None
+        assert job.started_at is not None
+        lengths.append((job.finished_at - job.started_at).total_seconds())
+    first = submit(site, lasting, expected_seconds=0.4)  # its progress says that a second is left
     site.yard.wait_for_step(first, 1)
     ids = [submit(site, lasting, expected_seconds=0.4) for _ in range(4)]
     with site.yard.database.reading() as session:
         found = Forecast(site.settings).places(session, ids)
     asked_at = utc_now()
     for job_id in ids:
-        site.wait_for(job_id, "succeeded", 30)
+        site.wait_for(job_id, "succeeded", 60)
     for place, job_id in enumerate(ids, 1):
         assert found[job_id].position == place
         told, started = found[job_id].expected_start_at, site.yard.job(job_id).started_at
         assert told is not None
         assert started is not None
         waited = (started - asked_at).total_seconds()
-        assert abs((told - started).total_seconds()) <= 1.0 + 0.2 * waited, place
+        assert abs((told - started).total_seconds()) <= max(lengths) + 0.2 * waited, place
 
 
 def test_no_owner_has_more_slots_than_the_limit(site: Site) -> None:
