@@ -6,19 +6,19 @@ from typing import Any
 
 import orjson
 
-from app.core.errors import NotFound, StorageFull
+from app.core.errors import NotFound, StorageFull, Unprocessable
 from app.core.ids import created_id
 from app.core.settings import Settings
 from app.datasets.cache import DatasetCache
 from app.datasets.stored import StoredDataset
 from app.db.engine import Database
 from app.inference.catalogue import model_not_found, parse_ref
-from app.jobs.batch import BatchPlan, ReadModel, plan_evaluate, plan_predict
+from app.jobs.batch import BatchPlan, plan_evaluate, plan_predict
+from app.jobs.batch_columns import ReadModel
 from app.jobs.repository import NewJob, create_job, queries
 from app.jobs.requests import EvaluateRequest, JobKind, PredictRequest, dataset_roles
 from app.jobs.schemas import BatchDryRun, DryRun
 from app.models import repository as models
-from app.preprocessing.registry import load_preprocessing
 from app.recipes.request import JobRequest
 from app.recipes.resolve import resolve
 from app.storage.blobs import BlobStore
@@ -133,12 +133,17 @@ class Submission:
             row = models.find_version(session, project, name, selector)
         if row is None:
             raise model_not_found(ref)
+        if "model.onnx" not in row.manifest["files"]:
+            raise Unprocessable(
+                f"model: {name}@{row.version} has no ONNX form ({row.runtime}); jobs run models that have one.",
+                code="unsupported",
+                param="model",
+            )
         try:
             fitted = orjson.loads(self.blobs.get_bytes(f"{row.blob_prefix}/preprocessing.json"))
         except FileNotFoundError:  # deleted since its row was read
             raise model_not_found(ref) from None
-        columns = load_preprocessing(fitted).instance_columns
-        return ReadModel(name, row.version, row.recipe, row.parameters, row.bytes, row.manifest, fitted, columns)
+        return ReadModel(name, row.version, row.recipe, row.parameters, row.bytes, row.manifest, fitted)
 
     def _require_space(self) -> None:
         if shutil.disk_usage(self.settings.home_dir).free < self.settings.min_free_bytes:

@@ -1,12 +1,15 @@
 """Batch predictions by real children: what comes out, what bad rows do, and that nothing is lost on the way."""
 
+import io
 import os
 import signal
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import text
 
 from app.core.errors import Conflict
@@ -15,7 +18,7 @@ from app.inference.predictor import Predictor
 from app.jobs.requests import JobKind, parse_request
 from tests.batch.slow_batch import ROWS
 from tests.batch.world import PROJECT, SLOW, BatchYard, table_csv
-from tests.inference.bundles import array_bundle, table_bundle
+from tests.inference.bundles import array_bundle, image_bundle, table_bundle
 from tests.servers import wait_until
 from workers.trainer.parity import instances_of
 
@@ -108,6 +111,24 @@ class TestWhatComesOut:
         assert found["m"]["label"] == "integer"
         assert found["m"]["score_9"] == "number"
         assert list(found["many"]) == ["row", "label", "score", "error"]
+
+    def test_images_are_rows_like_others(self, shared: BatchYard, tmp_path: Path) -> None:
+        image_bundle(tmp_path / "model")
+        model = shared.publish("images", tmp_path / "model")
+        sides = {"left": [0] * 3 + [255] * 3, "right": [255] * 3 + [0] * 3}
+        with zipfile.ZipFile(tmp_path / "images.zip", "w") as sink:
+            for label, row in sides.items():
+                for number in range(4):
+                    content = io.BytesIO()
+                    Image.fromarray(np.tile(np.array(row, np.uint8), (6, 1))).save(content, "PNG")
+                    sink.writestr(f"{label}/{number}.png", content.getvalue())
+        dataset = shared.take_in(tmp_path / "images.zip")
+        job = shared.run(shared.submit(kind="predict", model=model, dataset=dataset))
+        assert (job.state, job.error) == ("succeeded", None)
+        truth = [row["label"] for row in shared.rows(dataset)]
+        assert sorted(truth) == ["left"] * 4 + ["right"] * 4
+        found = [row["label"] for row in shared.result_rows(job.id)]
+        assert found in (truth, [{"left": "right", "right": "left"}[label] for label in truth])
 
     def test_data_sets_by_split_are_read_in_order_and_named(self, shared: BatchYard, tmp_path: Path) -> None:
         table_bundle(tmp_path / "model")
