@@ -9,27 +9,23 @@ goes on where it was; `--anew` forgets them.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from app.datasets.ingest_child import ingest
-from app.datasets.options import Limits, Options
 from app.datasets.stored import StoredDataset
 from app.inference.predictor import Predictor
 from app.recipes.request import JobRequest
 from app.recipes.resolve import resolve
 from benchmarks.figures.tabular_baseline import predict_baseline
 from benchmarks.figures.tabular_tables import TABLES, Table, cut
+from benchmarks.figures.trained import ROOT, circumstances, run_trainer, take_in
 
 RESULTS = Path(__file__).parent / "results" / "tabular.json"
-ROOT = Path(__file__).resolve().parents[2]
 # What counts as level with the baseline: points of accuracy, and a share of the RMSE.
 MOST_POINTS, MOST_SHARE = 1.5, 0.08
 MOST_SECONDS = 120.0
@@ -54,19 +50,6 @@ def main() -> int:
             RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
             print(f"{key}: {json.dumps(results[key])}", flush=True)
     return 0 if print_table(chosen, results) else 1
-
-
-def circumstances(threads: int) -> dict[str, Any]:
-    """Where and when a figure was measured."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return {
-        "commit": commit.stdout.strip() or None,
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cores": os.cpu_count(),
-        "threads": threads,
-    }
 
 
 def measure(table: Table, data: Path, split: int, seed: int, threads: int) -> dict[str, Any]:
@@ -102,15 +85,6 @@ def measure(table: Table, data: Path, split: int, seed: int, threads: int) -> di
     }
 
 
-def take_in(path: Path, folder: Path) -> StoredDataset:
-    """Store a CSV file as the service does."""
-    work, stored = folder / "work", folder / "dataset"
-    for made in (work, stored):
-        made.mkdir(parents=True)
-    ingest(path, work, stored, Options(file_name=path.name), Limits(1 << 30, 1 << 33, 600.0, 0))
-    return StoredDataset.open(stored)
-
-
 def write_order(table: Table, train: StoredDataset, test: StoredDataset, folder: Path, seed: int, threads: int) -> Path:
     """Resolve the least request there is, and write the trainer's order."""
     columns: dict[str, Any] = {"target": table.target}
@@ -139,16 +113,6 @@ def write_order(table: Table, train: StoredDataset, test: StoredDataset, folder:
     path = folder / "order.json"
     path.write_text(json.dumps(order))
     return path
-
-
-def run_trainer(order: Path) -> tuple[dict[str, Any], int]:
-    """Run the trainer in its own process; return its last report and how many epochs it took."""
-    command = [sys.executable, "-m", "workers.trainer.main", str(order)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    reports = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
-    if not reports or reports[-1]["type"] != "done":
-        raise RuntimeError(f"the trainer ended with {reports[-1:]} and said: {ended.stderr[-2000:]}")
-    return reports[-1], max(report["epoch"] for report in reports if report["type"] == "metrics")
 
 
 def score(truth: np.ndarray[Any, Any], given: np.ndarray[Any, Any], task: str) -> tuple[float, float]:

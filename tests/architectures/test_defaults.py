@@ -23,6 +23,20 @@ def test_defaults_are_level_with_gradient_boosting(name: str, data_dir: Path) ->
         assert found["value"] <= found["baseline"] * 1.08 + found["standard_error"]
 
 
+@pytest.mark.timeout(300)
+def test_a_few_epochs_of_the_defaults_read_digits(tmp_path: Path, data_dir: Path) -> None:
+    from benchmarks.figures.images import Pictures, measure
+
+    whole = np.load(data_dir / "images/mnist_10k_4k.npz")
+    few = {name: whole[name][:: 4 if name.endswith("train") else 8] for name in whole.files}
+    np.savez(tmp_path / "digits.npz", **few)
+    digits = Pictures("digits", "digits.npz", "x", "y", (7,), 0.95)
+    # A tenth of the updates of a whole job on a quarter of the images; ten classes, so one in ten is chance.
+    found = measure(digits, tmp_path, seed=7, threads=1, training={"epochs": 8})
+    assert found["rows"] == [2500, 500]
+    assert found["value"] >= digits.least
+
+
 def test_scores_and_their_errors_are_those_of_repeated_draws() -> None:
     from benchmarks.figures.tabular import score
 
