@@ -33,7 +33,7 @@ def take_in(order: dict[str, Any]) -> dict[str, Any]:
             from workers.intake.checkpoint import publish_checkpoint
 
             return {**report, **publish_checkpoint(path, output / BUNDLE_FOLDER, order, limits)}
-        facts = _inspect(inspected, path, architecture, output, limits)
+        facts = inspect(inspected, path, architecture, output, limits)
         report |= {"layers": facts.layers, "parameters": facts.parameters}
         # TensorFlow is imported for what has passed everything that needs no TensorFlow.
         from workers.intake.publishing import publish
@@ -45,7 +45,7 @@ def take_in(order: dict[str, Any]) -> dict[str, Any]:
         return report | {"reasons": [reason(refused.code, refused.message, refused.where)]}
 
 
-def _inspect(
+def inspect(
     inspected: Inspected, path: Path, architecture: Path | None, output: Path, limits: IntakeLimits
 ) -> ModelFacts:
     """Look at structure and config; return what the model amounts to. RefusedUpload, Refused."""

@@ -74,7 +74,7 @@ def run_child(order: dict[str, Any], work_dir: Path, size: int, limits: IntakeLi
     order_file = work_dir / "order.json"
     order_file.write_bytes(orjson.dumps({**order, "parent": os.getpid(), "bounds": bounds}))
     with (work_dir / "log").open("w+b") as said:
-        status = _watch(_start(order_file, output, said), allowance)
+        status = watch(_start(order_file, output, said), allowance)
         said.seek(0)
         log = said.read(_LOG_BYTES).decode(errors="replace")
     report = output / REPORT_FILE
@@ -111,7 +111,7 @@ def _start(order_file: Path, output: Path, said: Any) -> "subprocess.Popen[bytes
     return child
 
 
-def _watch(child: "subprocess.Popen[bytes]", allowance: Allowance) -> int | None:
+def watch(child: "subprocess.Popen[bytes]", allowance: Allowance) -> int | None:
     """Return the exit status (negative: a signal), None when its time was over, OUT_OF_MEMORY when it took too much."""
     until = time.monotonic() + allowance.seconds
     try:

@@ -48,11 +48,11 @@ class IntakeService:
     def __init__(
         self, database: Database, blobs: BlobStore, settings: Settings, lack: Callable[[], str | None] = find_lack
     ) -> None:
-        """`lack` says what this machine lacks for locking a child in, None for nothing."""
         self._database = database
         self._blobs = blobs
         self._uploads = settings.work_dir / "intake"
-        self._lack = lack
+        self.find_lack = lack
+        """Says what this machine lacks for locking a child in, None for nothing."""
         self.limits = IntakeLimits(
             max_upload_bytes=settings.max_upload_bytes,
             max_parameters=settings.max_model_parameters,
@@ -71,12 +71,12 @@ class IntakeService:
 
     def lack(self) -> str | None:
         """Return what this machine lacks for taking in models, None where it takes them."""
-        return self._lack()
+        return self.find_lack()
 
     @asynccontextmanager
     async def upload_folder(self) -> AsyncIterator[Path]:
         """Yield an empty folder for one upload; it is gone afterwards. Overloaded where this machine takes none."""
-        if lack := self._lack():
+        if lack := self.find_lack():
             raise unavailable(lack)
         folder = self._uploads / new_id("up")
         folder.mkdir(parents=True, mode=0o700)
