@@ -7,12 +7,10 @@ from typing import Any, Literal
 
 from app.jobs.repository import DEVICE_LOST
 from workers.child import Exit
+from workers.device_loss import DEVICE_LOST_CODE, says_device_lost
 from workers.guard import Wish
 
 Edge = Literal["publish", "fail", "requeue", "cancelled", "paused", "nothing"]
-
-# A trainer ends with this code when its device fails it: the job is not to blame, and the device is looked at.
-DEVICE_LOST_CODE = 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def decide(
         return Outcome("publish")
     if wish in ("cancel", "keep"):
         return Outcome("cancelled")
-    if exit_.code == DEVICE_LOST_CODE:
+    if _lost_device(final, exit_, log_tail):
         message = "The device that the job ran on stopped computing."
         error = {"code": "worker_lost", "message": message, "retryable": True}
         return Outcome("requeue", _with_detail(error, exit_), reason=DEVICE_LOST)
@@ -60,6 +58,13 @@ def decide(
     if wish == "drain" and (killed or final is not None):
         return Outcome("requeue", reason="drained")
     return Outcome("requeue", crash_error(exit_, wish, ran_out_of_memory, log_tail), charge=True, reason="crashed")
+
+
+def _lost_device(final: dict[str, Any] | None, exit_: Exit, log_tail: str) -> bool:
+    # TensorFlow ends the process itself where it cannot pass the error on.
+    if exit_.signal == signal.SIGABRT and final is None:
+        return says_device_lost(log_tail)
+    return exit_.code == DEVICE_LOST_CODE
 
 
 def crash_error(exit_: Exit, wish: Wish | None, ran_out_of_memory: bool, log_tail: str = "") -> dict[str, Any]:

@@ -50,6 +50,25 @@ def test_a_drained_job_is_not_charged_but_a_crash_during_a_drain_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("final", "exit_", "log_tail", "is_lost"),
+    [
+        (None, Exit(20), "", True),
+        (None, Exit(signal=6), "F gpu.cc: CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error", True),
+        (None, Exit(signal=6), "terminate called after throwing an instance of 'std::logic_error'", False),
+        (FAILED, Exit(0), "CUDA_ERROR_ECC_UNCORRECTABLE", False),
+        (None, Exit(signal=11), "CUDA_ERROR_ECC_UNCORRECTABLE", False),
+    ],
+)
+def test_a_lost_device_is_not_the_jobs_fault(
+    final: dict[str, Any] | None, exit_: Exit, log_tail: str, is_lost: bool
+) -> None:
+    outcome = decide(final, exit_, None, killed=False, ran_out_of_memory=False, log_tail=log_tail)
+    assert (outcome.reason == "device_lost") == is_lost
+    if is_lost:
+        assert (outcome.edge, outcome.charge) == ("requeue", False)
+
+
+@pytest.mark.parametrize(
     ("exit_", "wish", "oom", "code", "part"),
     [
         (Exit(signal=9), None, True, "out_of_memory", "memory"),

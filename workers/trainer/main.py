@@ -13,6 +13,7 @@ from typing import IO, BinaryIO, cast
 
 import tensorflow as tf
 
+from workers.device_loss import DEVICE_LOST_CODE, says_device_lost
 from workers.trainer.control import Control
 from workers.trainer.failures import TrainingFailed, no_room, out_of_memory, storage_full
 from workers.trainer.memory import is_out_of_memory, run_within_memory
@@ -28,7 +29,8 @@ _UNFORESEEN = (ArithmeticError, AssertionError, AttributeError, LookupError, Run
 def run(order: Order, reports: IO[bytes], control: int | None) -> int:
     """Run an order: write JSON lines to `reports`, obey the lines on the descriptor `control`; return the exit code.
 
-    0 after `done`, `failed` or `stopped`. Anything else is a crash: the supervisor tells it by the exit code.
+    0 after `done`, `failed` or `stopped`, 20 when the device was lost. Anything else is a crash: the supervisor tells
+    it by the exit code.
     """
     told = Reports(cast(BinaryIO, reports), sys.stderr)
     try:
@@ -42,6 +44,9 @@ def run(order: Order, reports: IO[bytes], control: int | None) -> int:
             raise
         _fail(told, no_room() if storage_full(error) else _unforeseen(error))
     except (tf.errors.OpError, *_UNFORESEEN) as error:
+        if says_device_lost(str(error)):
+            traceback.print_exc(file=sys.stderr)
+            return DEVICE_LOST_CODE
         _fail(told, _unforeseen(error))
     return 0
 
