@@ -189,3 +189,24 @@ def test_several_labels_of_an_image(tmp_path: Path) -> None:
     resolution = classify(data, ["warm", "wide"])
     assert resolution.resolved["multilabel"]
     assert resolution.resolved["columns"]["input"] == ["x"]
+
+
+def test_images_that_are_seen_often_are_varied_more(photos: Any, tmp_path: Path) -> None:
+    few = classify(photos).resolved["params"]["augmentation"]
+    y = np.arange(8000) % 10
+    many = classify(arrays(tmp_path / "many", x=np.zeros((8000, 32, 32, 3), np.uint8), y=y), "y").resolved["params"]
+    assert few["cutmix"] == 1.0
+    assert few["rotation"] > 0
+    assert many["augmentation"]["cutmix"] == many["augmentation"]["rotation"] == 0.0
+    assert many["augmentation"]["shift"] > 0
+    grey = classify(arrays(tmp_path / "grey", x=np.zeros((8000, 28, 28), np.uint8), y=y), "y").resolved["params"]
+    assert grey["augmentation"]["rotation"] > 0
+    assert grey["augmentation"]["cutmix"] == grey["augmentation"]["saturation"] == 0.0
+
+
+def test_of_very_many_images_the_network_is_narrower(tmp_path: Path) -> None:
+    x = np.zeros((60_000, 32, 32, 3), np.uint8)
+    resolution = classify(arrays(tmp_path, x=x, y=np.arange(60_000) % 10), "y")
+    assert resolution.resolved["params"]["architecture"]["filters"][0] < 32
+    assert resolution.resolved["training"]["epochs"] >= 8
+    assert resolution.estimate["seconds"] < 300
