@@ -70,9 +70,10 @@ def _some(table: Table) -> Table:
 class PeekedImages:
     """A source of images as a dry run sees it: every row has an image of its own that is not looked at."""
 
-    def __init__(self, source: Any, column: str) -> None:
+    def __init__(self, source: Any, column: str, role: str) -> None:
         self._source = source
         self._column = column
+        self._role = role
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -97,7 +98,7 @@ class PeekedImages:
         if self._column not in names:
             return others
         rows = self.rows if split is None else dict(self.splits or {})[split]
-        where = f"{split} ".encode()
+        where = f"{self._role} {split} ".encode()
         numbers = np.empty(rows, dtype=object)
         numbers[:] = [where + str(row).encode() for row in range(rows)]
         return {name: numbers if name == self._column else others[name] for name in names}

@@ -75,6 +75,11 @@ def test_no_image_is_read_before_a_job_is_queued(photos: Any, monkeypatch: pytes
     classify(photos)
 
 
+def test_rows_of_several_data_sets_are_not_taken_for_the_same(photos: Any) -> None:
+    resolution = classify({"train": photos["all"], "test": photos["all"]})
+    assert not any(warning["code"] in ("rows_shared", "duplicates_kept") for warning in resolution.warnings)
+
+
 def test_grey_images_are_told_from_coloured_files(tmp_path: Path) -> None:
     grey = RANDOM.integers(0, 255, (20, 16, 1), np.uint8).repeat(3, 2)
     data = take_in(tmp_path, zip_of({f"{'ab'[n % 2]}/{n}.png": png(grey) for n in range(30)}), "grey.zip")
