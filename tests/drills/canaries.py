@@ -57,7 +57,12 @@ def _ask_everything(world: World, wrong_key: str) -> tuple[list[str], str]:
                     address = path.replace("{", "").replace("}", "")
                     said.append(_text(httpx.get(world.url + address, headers=headers, timeout=30)))
                 elif method in ("post", "put", "delete"):
-                    body = {"password": wrong_key, "url": f"https://user:{wrong_key}@example.invalid/"}
+                    # What comes as a data set is data: it is kept, shown in its profile and read by trainers.
+                    body = (
+                        {}
+                        if path == "/v1/datasets"
+                        else {"password": wrong_key, "url": f"https://user:{wrong_key}@example.invalid/"}
+                    )
                     answer = httpx.request(method, world.url + path, headers=headers, json=body, timeout=30)
                     # What was sent comes back to who sent it alone, if it must; nothing else may hold it.
                     said.append(_text(answer).replace(wrong_key, ""))

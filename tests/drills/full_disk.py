@@ -17,7 +17,7 @@ from tests.drills.takeover import blob_hashes
 from tests.drills.world import PENGUINS, World
 
 DISK_BYTES, RESERVE_BYTES = 96 << 20, 24 << 20
-LOW_SECONDS, FULL_SECONDS = 3.0, 6.0
+LOW_SECONDS, FULL_SECONDS = 3.0, 5.0
 # Real Keras training, since what a trainer does without space is the point; it ends by its time, not its epochs.
 TRAINING = {"epochs": 100_000, "early_stopping": False}
 REFUSED = frozenset({503, 507})
@@ -52,7 +52,7 @@ def _fill(world: World, disk: Path) -> dict[str, Any]:
     world.wait_state(first, "succeeded", 180)
     prefix = world.one("SELECT blob_prefix FROM model_versions WHERE job_id = :job", first)
     artifacts = blob_hashes(world, prefix)
-    running = _train(world, 15 + LOW_SECONDS + FULL_SECONDS)
+    running = _train(world, 5 + LOW_SECONDS + FULL_SECONDS)
     query = "SELECT count(*) FROM job_checkpoints WHERE job_id = :job"
     world.wait_for(lambda: int(world.one(query, running)) > 0, 120, "a checkpoint")
     filler = disk / "filler"

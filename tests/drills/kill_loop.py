@@ -12,16 +12,21 @@ import httpx
 
 from app.models.bundle import open_bundle
 from app.storage.blobs import get_tree, open_blobs
-from tests.drills.world import FINAL, World
+from tests.drills.world import FINAL, Script, World
 
 # How often each part is chosen. Who sits high up takes all below along.
-WEIGHTS = {"broker": 2, "api": 2, "launcher": 1, "celery": 1, "slot": 3, "spawner": 3, "trainer": 5}
+WEIGHTS = {"broker": 2, "api": 1, "launcher": 1, "celery": 1, "slot": 3, "spawner": 3, "trainer": 5}
 TOPS = {"embedded": {"up": 1}, "postgresql": {"postgres": 2}}
 QUIET_SECONDS = 240.0
+FAILING_SHARE = 0.1
 
 
 class Submitter(threading.Thread):
-    """Submits without pause; what it was answered 201 for is accepted. A request is repeated under its key."""
+    """Submits without pause; what it was answered 201 for is accepted.
+
+    What has no such answer yet is sent again under its key, later: a key whose request was killed is in use for
+    a minute, and the others need not wait for it.
+    """
 
     def __init__(self, world: World, chance: random.Random) -> None:
         super().__init__(name="submitter", daemon=True)
@@ -31,47 +36,51 @@ class Submitter(threading.Thread):
         """Job → the value its bundle must hold; None where it must fail."""
         self.answers: Counter[int] = Counter()
         self.wrong: list[str] = []
+        self._again: list[tuple[float, int, int | None, dict[str, Any]]] = []
 
     def run(self) -> None:
         """Submit until `over`, or until an answer is one that must not be."""
         with httpx.Client(base_url=self.world.url, headers=self.world.headers, timeout=20, trust_env=False) as http:
-            for number in range(1_000_000):
-                if self.wrong or self.over.wait(self.chance.uniform(0.1, 1.0)):
-                    return
-                self._submit(http, number)
+            numbers = iter(range(1_000_000))
+            while not self.wrong and not self.over.wait(self.chance.uniform(0.1, 0.7)):
+                if self._again and self._again[0][0] < time.monotonic():
+                    _, number, value, body = self._again.pop(0)
+                else:
+                    number = next(numbers)
+                    value = None if self.chance.random() < FAILING_SHARE else number
+                    body = self.world.request(self._script(value), max_failures=100)
+                self._submit(http, number, value, body)
 
-    def _submit(self, http: httpx.Client, number: int) -> None:
-        fails = self.chance.random() < 0.1
+    def _script(self, value: int | None) -> Script:
         error = {"code": "dataset_error", "message": "as asked", "retryable": False, "detail": {}}
-        last: dict[str, Any] = {"fail": error} if fails else {"finish": number}
-        script = [{"beat": self.chance.randint(1, 20)}, {"checkpoint": 50}, {"beat": self.chance.randint(1, 20)}, last]
-        body = self.world.request(script, max_failures=100)
+        last: dict[str, Any] = {"fail": error} if value is None else {"finish": value}
+        return [{"beat": self.chance.randint(1, 20)}, {"checkpoint": 50}, {"beat": self.chance.randint(1, 20)}, last]
+
+    def _submit(self, http: httpx.Client, number: int, value: int | None, body: dict[str, Any]) -> None:
         key = {"Idempotency-Key": f"kill-loop-{self.world.began}-{number}"}
-        while not self.over.is_set():
-            try:
-                answer = http.post("/v1/jobs", json=body, headers=key)
-            except httpx.HTTPError:
-                self.over.wait(0.1)
-                continue
-            self.answers[answer.status_code] += 1
-            if answer.status_code not in (201, 409, 503):
-                self.wrong.append(f"{answer.status_code}: {answer.text}")
-                return
-            if answer.status_code == 201:
-                self.accepted[answer.json()["id"]] = None if fails else number
-                return
-            self.over.wait(0.2)
+        try:
+            answer = http.post("/v1/jobs", json=body, headers=key)
+        except httpx.HTTPError:
+            self._again.append((time.monotonic() + 1.0, number, value, body))
+            return
+        self.answers[answer.status_code] += 1
+        if answer.status_code == 201:
+            self.accepted[answer.json()["id"]] = value
+        elif answer.status_code in (409, 503):
+            self._again.append((time.monotonic() + 5.0, number, value, body))
+        else:
+            self.wrong.append(f"{answer.status_code}: {answer.text}")
 
 
 def run(world: World, chance: random.Random) -> dict[str, Any]:
     """Kill for `kill_seconds`, then leave it in peace until every accepted job has ended."""
     submitter = Submitter(world, random.Random(chance.random()))
     submitter.start()
+    world.wait_for(lambda: submitter.accepted or submitter.wrong, 60, "an accepted job")
     kills = _kill_for(world, chance, world.pace.kill_seconds)
     submitter.over.set()
     submitter.join()
     assert not submitter.wrong, submitter.wrong
-    assert submitter.accepted, "no job was accepted"
     world.note(f"quiet; kills {dict(kills)}, accepted {len(submitter.accepted)}")
     # The embedded broker and worker may wait 10 s before they are started again.
     quiet = world.wait_for(lambda: not _open(world, submitter.accepted), QUIET_SECONDS, "the end of every job")
@@ -79,7 +88,8 @@ def run(world: World, chance: random.Random) -> dict[str, Any]:
     attempts = world.one("SELECT max(attempt) FROM jobs")
     return {
         "jobs_accepted": len(submitter.accepted), "jobs_lost": 0, "published_twice": 0, "kills": sum(kills.values()),
-        "kills_by_part": dict(kills), "most_attempts": attempts, "seconds_to_last_end": round(quiet, 1),
+        "kills_by_part": dict(kills), "answers": {str(status): n for status, n in sorted(submitter.answers.items())},
+        "most_attempts": attempts, "seconds_to_last_end": round(quiet, 1),
     }  # fmt: skip
 
 
