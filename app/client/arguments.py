@@ -1,11 +1,15 @@
 """What the command line's arguments mean: fields, JSON, instances."""
 
+import base64
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from app.client.errors import BadInput
+
+# How PNG and JPEG files begin.
+_IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 def read_pair(text: str) -> tuple[str, str]:
@@ -38,9 +42,13 @@ def _json_or_text(text: str) -> Any:
 def read_instances(argument: str) -> list[Any]:
     """Return the instances of a JSON text, of `@FILE`, or of standard input for `-`.
 
-    A list is several, `{"instances": […]}` is taken as what it holds, lines of JSON are one each.
+    A list is several, `{"instances": […]}` is taken as what it holds, lines of JSON are one each. A PNG or JPEG file is
+    one instance, an image.
     """
-    text = _read_argument(argument)
+    content = _read_argument(argument)
+    if isinstance(content, bytes):
+        return [{"b64": base64.b64encode(content).decode()}]
+    text = content
     try:
         value = json.loads(text)
     except ValueError as whole:
@@ -56,12 +64,14 @@ def read_instances(argument: str) -> list[Any]:
     return found
 
 
-def _read_argument(argument: str) -> str:
+def _read_argument(argument: str) -> str | bytes:
+    """The text that is meant, or the bytes of an image."""
     try:
         if argument == "-":
             return sys.stdin.read()
         if argument.startswith("@"):
-            return Path(argument[1:]).read_text("utf-8")
+            content = Path(argument[1:]).read_bytes()
+            return content if content.startswith(_IMAGES) else content.decode("utf-8")
     except OSError as error:
         raise BadInput(f"Cannot read {argument.lstrip('@')}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

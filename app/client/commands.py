@@ -122,6 +122,7 @@ def train(
     trainyard train penguins.csv --target species
     trainyard train ds_… --recipe tabular-regression --target body_mass_g --exclude species
     trainyard train ds_… --target species --set training.epochs=20 --set params.units='[64,64]'
+    trainyard train photos.zip --recipe image-classification --target label
     trainyard train ds_… --target species --dry-run
 
     Ctrl-C stops watching, not the job. Exit code 4: the job failed or was cancelled.
@@ -269,8 +270,9 @@ def predict(model: str, instances: str, service: Service, as_json: bool) -> None
     trainyard predict penguins '{"bill_length_mm": 39.1, "flipper_length_mm": 181}'
     trainyard predict penguins@1 @rows.json --json
     head -3 rows.jsonl | trainyard predict penguins -
+    trainyard predict photos @cat.jpg
 
-    One object is one instance, a list is several; lines of JSON are taken as well.
+    One object is one instance, a list is several; lines of JSON are taken as well, and a PNG or JPEG file.
     """
     asked = read_instances(instances)
     from app.client import terminal

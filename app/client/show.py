@@ -36,6 +36,8 @@ def dataset_table(dataset: Dataset) -> Table:
 
 
 def _values(column: Mapping[str, Any]) -> str:
+    if column["type"] == "image":
+        return f"{column['width']['median']} × {column['height']['median']} pixels, mostly"
     if column.get("shape") is not None:
         return f"shape {column['shape']}"
     if column.get("top"):

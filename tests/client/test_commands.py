@@ -1,14 +1,17 @@
 """The client commands as a person types them."""
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from click.testing import Result
 
 from tests.client.fake_service import DATASET, EVALUATION, FakeService, job, refusal, running, succeeded
+from tests.images import jpeg, png
 
 Run = Callable[..., Result]
 
@@ -223,6 +226,15 @@ def test_instances_come_from_the_argument_a_file_or_standard_input(
         result = run("predict", "m", text if way == "argument" else f"@{file}")
     assert result.exit_code == 0, result.output
     assert service.bodies("POST /v1/models/m/predict") == [{"instances": instances}]
+
+
+def test_an_image_file_is_an_instance(service: FakeService, run: Run, tmp_path: Path) -> None:
+    for content in (png(np.zeros((2, 2), np.uint8)), jpeg(np.zeros((2, 2), np.uint8))):
+        (tmp_path / "image").write_bytes(content)
+        service.on("POST /v1/models/m/predict", PREDICTED)
+        assert run("predict", "m", f"@{tmp_path / 'image'}").exit_code == 0
+        (instance,) = service.bodies("POST /v1/models/m/predict")[-1]["instances"]
+        assert base64.b64decode(instance["b64"]) == content
 
 
 @pytest.mark.parametrize("argument", ["{not json", "[]", "@/no/such/file", "1\n2\nx"])
