@@ -11,12 +11,12 @@ from app.models.intake.shapes import (
     Misfit,
     Shape,
     bias,
-    convolution,
     demand_rank,
     elements,
     known,
     one,
 )
+from app.models.intake.shapes_of_windows import convolution
 
 GATES = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4}
 _STATES = {"SimpleRNN": 1, "GRU": 1, "LSTM": 2}
