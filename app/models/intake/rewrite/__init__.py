@@ -31,9 +31,13 @@ def rewrite(config: Any, keras_version: str = "", backend: str = "tensorflow") -
     changes = Changes()
     if origin.keras < 3:
         changes.note("", f"config of Keras {keras_version or origin.keras} brought to the form of Keras 3")
-    if origin.keras == 1:
-        config = to_keras2(config, changes)
     if not isinstance(config, dict) or config.get("class_name") not in ("Sequential", "Functional", "Model"):
         name = config.get("class_name") if isinstance(config, dict) else None
         raise Refused("subclassed_model", f"{str(name)[:80]!r} is a class of its own, not Sequential or Functional.")
-    return Rewritten(rewrite_model(config, "", origin, changes), origin, changes)
+    try:
+        if origin.keras == 1:
+            config = to_keras2(config, changes)
+        return Rewritten(rewrite_model(config, "", origin, changes), origin, changes)
+    except (TypeError, KeyError, AttributeError, IndexError, ValueError, RecursionError) as error:
+        # Every value may be of any type. What is read in many places is checked there; the rest is told here.
+        raise Refused("config_invalid", "A value in the config is of a type that Keras never writes.") from error

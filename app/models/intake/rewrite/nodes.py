@@ -4,6 +4,7 @@ Earlier versions wrote a call as a list of [layer, node, output, arguments], one
 writes {"args": […], "kwargs": {…}} with tensors as objects.
 """
 
+import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -69,7 +70,7 @@ def rewrite_node(node: Any, class_name: str, where: str) -> Config:
     Refused: `config_invalid`, and `unsupported_argument` for a call with what no layer of Keras 3 takes.
     """
     if isinstance(node, dict) and "args" in node:
-        return node
+        return _checked(node, where)
     if is_reference(node):
         node = [node]
     if isinstance(node, dict):
@@ -86,6 +87,23 @@ def rewrite_node(node: Any, class_name: str, where: str) -> Config:
         # Earlier versions passed the states as further inputs.
         return {"args": inputs[:1], "kwargs": {"initial_state": inputs[1:], **kwargs}}
     return {"args": [inputs[0] if len(inputs) == 1 else inputs], "kwargs": kwargs}
+
+
+def _checked(node: Config, where: str) -> Config:
+    """Return a call that is in the form of Keras 3 as a copy, its parts known to be there."""
+    if not isinstance(node["args"], list) or not isinstance(node.get("kwargs", {}), dict):
+        raise Refused("config_invalid", "The calls of this layer cannot be read.", where)
+    pending = [node["args"], *node.get("kwargs", {}).values()]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+            config = value.get("config")
+            history = config.get("keras_history") if isinstance(config, dict) else None
+            if not isinstance(history, list) or len(history) != 3 or not is_reference(history):
+                raise Refused("config_invalid", "The calls of this layer cannot be read.", where)
+        elif isinstance(value, dict | list):
+            pending += value.values() if isinstance(value, dict) else value
+    return copy.deepcopy({"args": node["args"], "kwargs": node.get("kwargs", {})})
 
 
 def _inputs(entry: Any, where: str) -> Any:

@@ -94,7 +94,7 @@ def rewrite_dtype(dtype: Any, where: str, changes: Changes) -> str:
         if "Quantized" in str(dtype.get("class_name")) or "GPTQ" in str(dtype.get("class_name")):
             raise Refused("quantised", "Its weights are quantised; save the model before quantising it.", where)
         dtype = inner.get("name") if isinstance(inner, dict) else None
-    if dtype in (None, "float32") or dtype not in _FLOATS | {"mixed_float16", "mixed_bfloat16"}:
+    if not isinstance(dtype, str) or dtype == "float32" or dtype not in _FLOATS | {"mixed_float16", "mixed_bfloat16"}:
         return "float32"
     if dtype == "float64":
         return "float64"

@@ -20,7 +20,7 @@ OPERATIONS: Final[dict[str, frozenset[str]]] = {
         "Absolute Add All Any Argmax Argmin Clip Concatenate Cos Divide Dot Einsum Equal Exp ExpandDims Expm1 Flip "
         "GetItem Greater GreaterEqual Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr Matmul Max Maximum "
         "Mean Min Minimum Moveaxis Multiply Negative NotEqual Pad Power Prod Reciprocal Repeat Reshape Round Sign "
-        "Sin Split Sqrt Square Squeeze Stack Std Subtract Sum SwapAxes Take Tanh Tile Transpose TrueDivide Var Where"
+        "Sin Split Sqrt Square Squeeze Stack Std Subtract Sum Swapaxes Take Tanh Tile Transpose TrueDivide Var Where"
     ),
     "nn": _names(
         "Celu Elu Gelu HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid LogSoftmax Normalize OneHot Relu Relu6 Selu "
@@ -40,7 +40,9 @@ def is_operation(entry: Any) -> bool:
 
 
 def _module_of(class_name: Any) -> str:
-    return next((module for module, classes in OPERATIONS.items() if class_name in classes), "")
+    return next(
+        (module for module, classes in OPERATIONS.items() if isinstance(class_name, str) and class_name in classes), ""
+    )
 
 
 def rewrite_operation(entry: Config, path: str) -> Config:
