@@ -53,8 +53,10 @@ def fetch_chain(blobs: BlobStore, job: jobs.ClaimedJob, target: Path) -> Path | 
     while True:
         following = None
         for ref in reversed(job.checkpoints):
+            if ref.step <= rows or _start_of(blobs, ref) != rows:
+                continue
             folder = target / f"{ref.step:012d}"
-            if ref.step > rows and _start_of(blobs, ref) == rows and _fetch(blobs, job, ref, folder):
+            if _fetch(blobs, job, ref, folder):
                 following = ref.step
                 break
             shutil.rmtree(folder, ignore_errors=True)
