@@ -63,6 +63,7 @@ class BatchYard:
         self.draining = threading.Event()
         self._open: list[Supervisor] = []
         self._usual: Supervisor | None = None
+        self.trainer = IDLE
 
     def upload(self, folder: Path, text: str, name: str = "rows.csv", **options: Any) -> str:
         """Take in a file's text; return the data set's id."""
@@ -115,7 +116,7 @@ class BatchYard:
             Database(self.settings.database, pool_size=1),
             self.blobs,
             self.cache,
-            IDLE,
+            self.trainer,
             self.draining.is_set,
             batch,
         )
