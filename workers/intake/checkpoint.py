@@ -1,9 +1,11 @@
+# ruff: noqa: N803, N806 — names end in their shape: N texts, T tokens, D width
 """A checkpoint in the Hugging Face layout, written anew as a bundle of ours with its tokenizer."""
 
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import orjson
 
 from app.models.bundle import write_bundle
@@ -12,10 +14,11 @@ from app.models.intake.inspect_zip import read_directory
 from app.models.intake.limits import IntakeLimits
 from app.models.intake.rewrite.refused import Refused
 from workers.intake.load_huggingface import load_checkpoint
-from workers.intake.twins import FAILURES, ask_keras, write_twin
+from workers.intake.twins import FAILURES, Compare, ask_keras, write_twin
 from workers.trainer.onnx_export import large_weights
 
 _HIDDEN = "hidden"
+_LEAST_LENGTH = 1e-6
 # Of several lengths, so that the padding counts.
 _TEXTS = ["A short text.", "Another one, which is a little longer than the first.", "Three.", "What is 17 and 25?"]
 
@@ -51,7 +54,9 @@ def publish_checkpoint(path: Path, folder: Path, order: dict[str, Any], limits: 
         ],
     }
     model.save(folder / "model.keras")
-    runtime, onnx = write_twin(ask, folder / "model.onnx", signature, inputs, expected, large_weights(model))
+    runtime, onnx = write_twin(
+        ask, folder / "model.onnx", signature, inputs, expected, large_weights(model), _compare(arrays["padding_mask"])
+    )
     embedding = {"pooling": taken.embedding.pooling, "normalize": taken.embedding.normalize}
     (folder / "preprocessing.json").write_bytes(orjson.dumps(preprocessing.to_json()))
     (folder / "tokenizer.json").write_bytes(preprocessing.tokenizer.content)
@@ -77,3 +82,23 @@ def publish_checkpoint(path: Path, folder: Path, order: dict[str, Any], limits: 
         "onnx": onnx,
         "embedding": embedding,
     }
+
+
+def _compare(mask_NT: np.ndarray) -> Compare:
+    """Return how far vectors of tokens are apart, relative to their length; those of padding are none.
+
+    A number of a vector says nothing alone: some are a thousandth of the others, with the others' rounding.
+    """
+
+    def compare(together: list[np.ndarray], alone: list[np.ndarray], expected: list[np.ndarray]) -> float:
+        (wanted_NTD,) = expected
+        worst = 0.0
+        for (given_NTD,) in (together, alone):
+            if given_NTD.shape != wanted_NTD.shape or not np.isfinite(wanted_NTD).all():
+                return float("inf")
+            lengths_NT = np.maximum(np.linalg.norm(wanted_NTD, axis=-1), _LEAST_LENGTH)
+            apart_NT = np.linalg.norm(given_NTD - wanted_NTD, axis=-1) / lengths_NT
+            worst = max(worst, float(apart_NT[mask_NT == 1].max()))
+        return worst
+
+    return compare

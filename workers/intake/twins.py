@@ -1,6 +1,6 @@
 """Whether a model and its ONNX twin say the same: rows to ask both, and how far their answers are apart."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from workers.intake.onnx_twin import Ask, export_twin
 ROWS = 4
 # API.md §6: values are the same within 1e-4, relative; of what is near zero, relative to its output's mean magnitude.
 TOLERANCE = 1e-4
+Compare = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray]], float]
+"""Answers of the twin together and alone, and Keras' answers, to how far they are apart, relative."""
 _LEAST_MAGNITUDE = 1e-3
 FAILURES: tuple[type[Exception], ...] = (
     ValueError, TypeError, RuntimeError, KeyError, IndexError, AttributeError, NotImplementedError, OSError,
@@ -33,14 +35,16 @@ def write_twin(
     inputs: list[np.ndarray],
     expected: list[np.ndarray],
     weights: Sequence[Any] = (),
+    compare: Compare | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Write the ONNX twin where it says what Keras says; return the runtime and what the report says of it.
 
-    `weights`: as `convert_function` has them.
+    `weights`: as `convert_function` has them. `compare`: how far answers are apart, `largest_difference` by default.
     """
     try:
         export_twin(ask, path, signature, weights)
-        difference = largest_difference(*run_twin(path, signature, inputs), expected)
+        together, alone = run_twin(path, signature, inputs)
+        difference = (compare or largest_difference)(together, alone, expected)
     except _NOT_SERVED as error:
         path.unlink(missing_ok=True)
         return "tensorflow", {"exported": False, "why": f"the conversion failed ({type(error).__name__})"}
