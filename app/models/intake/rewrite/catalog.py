@@ -62,7 +62,8 @@ _ARGUMENTS: dict[str, str] = {
     "GaussianDropout": "rate seed",
     "GaussianNoise": "stddev seed",
     "GroupNormalization": f"{_CENTRE_SCALE} groups",
-    "GroupQueryAttention": f"{_KERNEL} {_BIAS} activity_regularizer head_dim num_query_heads num_key_value_heads dropout flash_attention seed "
+    "GroupQueryAttention": f"{_KERNEL} {_BIAS} activity_regularizer head_dim num_query_heads "
+    "num_key_value_heads dropout flash_attention seed "
     "use_gate",
     "GRU": f"{_RECURRENT} recurrent_activation reset_after use_cudnn",
     "GRUCell": f"{_CELL} recurrent_activation reset_after",
