@@ -8,7 +8,7 @@ from app.core.errors import Unprocessable
 from app.datasets.stored import StoredDataset
 from app.inference.catalogue import format_ref
 from app.jobs.requests import ReadColumns
-from app.preprocessing.columns import NUMERIC_TYPES, TEXTUAL_TYPES, Column
+from app.preprocessing.columns import NUMERIC_TYPES, TEXTUAL_TYPES, Column, is_picture
 from app.preprocessing.findings import warn
 from app.preprocessing.labels import ClassTarget, Target
 
@@ -115,6 +115,14 @@ def _check_type(column: Mapping[str, Any], found: Column, ref: str) -> bool:
         return True
     if wanted == "array" and found.type in NUMERIC_TYPES and shape in ((), (1,)):
         return False
+    if wanted == "image" and found.type == "array" and is_picture(found):
+        return False
+    if wanted == "image" and found.type == "image" and not column.get("files", True):
+        raise Unprocessable(
+            f"columns.input: {ref} reads arrays of pixels, and '{found.name}' holds image files.",
+            code="column_type",
+            param="columns.input",
+        )
     fits = found.type == wanted and (wanted != "array" or tuple(found.shape or ()) == shape)
     if not fits:
         told = f"{wanted} of shape {list(shape)}" if wanted == "array" else wanted

@@ -60,6 +60,12 @@ class Table:
         return len(self.rows)
 
 
+def is_picture(column: Column) -> bool:
+    """Tell whether an array column has the shape of an image: [height, width], or that with 1 or 3 channels."""
+    shape = column.shape or ()
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+
+
 def present(column: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which rows of a column have a value, (N,); a row of an array counts when all of it is finite."""
     if column.dtype == object:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.errors import Unprocessable
-from app.preprocessing.columns import Column
+from app.preprocessing.columns import Column, is_picture
 
 # Larger images are made smaller by default: their networks would take hours on a CPU.
 MOST_SIDE = 64
@@ -35,7 +35,7 @@ def read_pictures(column: Column) -> Pictures:
         height, width = (int(profile[side]["median"]) for side in ("height", "width"))
         return Pictures(height, width, not profile["channels"].get("rgb"))
     shape = column.shape or ()
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
+    if not is_picture(column):
         raise Unprocessable(
             f"columns.input: '{column.name}' has the shape {list(shape)}; an image has the shape [height, width] or "
             "[height, width, channels] with 1 or 3 channels.",
