@@ -6,6 +6,7 @@ Fields are those of Keras 3.15; a field that Keras writes and that changes nothi
 from typing import Any
 
 from app.models.intake import shapes
+from app.models.intake import shapes_of_einsum as einsum
 from app.models.intake import shapes_of_sequences as sequences
 from app.models.intake import shapes_of_windows as windows
 from app.models.intake.layer_rules import (
@@ -57,6 +58,18 @@ from app.models.intake.values import (
 
 LAYERS: dict[str, Rule] = {
     "Dense": rule(shapes.dense, {"units": UNITS, "activation": activation, **weights("kernel")}, "units"),
+    "EinsumDense": rule(
+        einsum.einsum_dense,
+        {
+            "equation": einsum.equation,
+            "output_shape": listed(whole(1, nullable=True), 8, single=True),
+            "bias_axes": einsum.bias_axes,
+            "activation": activation,
+            **weights("kernel"),
+        },
+        "equation",
+        "output_shape",
+    ),
     "Embedding": rule(
         shapes.embedding,
         {

@@ -55,7 +55,7 @@ _NUMPY: dict[str, Operation] = {
         "Add", "Divide", "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalOr", "Maximum",
         "Minimum", "Multiply", "NotEqual", "Power", "Subtract", "TrueDivide", "Where")},
     **{name: Operation({**_AXES, "keepdims": truth, "initial": choice(None)}, apply.reduce) for name in (
-        "Argmax", "Argmin", "Max", "Mean", "Min", "Prod", "Std", "Sum", "Var")},
+        "All", "Any", "Argmax", "Argmin", "Max", "Mean", "Min", "Prod", "Std", "Sum", "Var")},
     "Clip": Operation({"x_min": _NUMBER, "x_max": _NUMBER}, apply.unary),
     "Round": Operation({"decimals": whole(-20, 20)}, apply.unary),
     "Flip": Operation(_AXES, apply.flip),
