@@ -28,7 +28,7 @@ from app.core.settings import Settings
 from app.db import totals
 from app.db.engine import Database, DatabaseUnavailable
 from app.jobs.queue import Bell
-from app.jobs.sweep import sweep_once
+from app.jobs.sweep import Grace, sweep_once
 from app.storage.blobs import open_blobs
 from app.system.repository import record_worker, remove_worker
 from app.webhooks.delivery import Courier
@@ -40,6 +40,7 @@ from workers.rundir import VARIABLE, RunDir
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 24.0
+DATABASE_ANSWER_SECONDS = 10.0
 CELERY_STOP_SECONDS = 4.0
 TICK_SECONDS = 0.2
 # Celery replaces a dead pool child from its event loop, which stands still while it looks for a broker that is
@@ -61,7 +62,10 @@ class Launcher:
         self._settings = settings
         self._name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
         self._run_dir = RunDir.make(settings.work_dir, self._name)
-        self._database = Database(settings.database, pool_size=3)
+        # Well below a lease: a sweep that hung while the database did must not be what takes the leases after.
+        answer_seconds = min(DATABASE_ANSWER_SECONDS, settings.lease_seconds / 3)
+        self._database = Database(settings.database, pool_size=3, answer_seconds=answer_seconds)
+        self._grace = Grace(settings.heartbeat_seconds + settings.sweep_seconds)
         self._blobs = open_blobs(settings.storage)
         self._bell = Bell(settings.broker)
         self._devices = list_devices()
@@ -155,7 +159,11 @@ class Launcher:
         self._missed_database = False
 
     def _sweep(self) -> None:
-        sweep_once(self._database, self._blobs, self._settings, self._bell)
+        try:
+            sweep_once(self._database, self._blobs, self._settings, self._bell, releases=self._grace.is_over)
+        except DatabaseUnavailable:
+            self._grace.begin()
+            raise
         remove_orphans(self._settings.work_dir)
 
     def _replace_stuck_celery(self) -> None:

@@ -32,6 +32,9 @@ from workers.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
+# A little more than PostgreSQL gives a statement (app/db/engine.py): past it nobody answers any more.
+DATABASE_ANSWER_SECONDS = 12.0
+
 
 @dataclass
 class _Ring:
@@ -47,8 +50,9 @@ class Slot:
         self._settings = settings
         self._run_dir = run_dir
         self._worker = settings.worker_name or f"pid-{os.getpid()}"
-        self._database = Database(settings.database, pool_size=2)
-        self._lease_database = Database(settings.database, pool_size=1)
+        self._database = Database(settings.database, pool_size=2, answer_seconds=DATABASE_ANSWER_SECONDS)
+        lease_seconds = min(DATABASE_ANSWER_SECONDS, settings.lease_seconds / 3)
+        self._lease_database = Database(settings.database, pool_size=1, answer_seconds=lease_seconds)
         self._supervisor = Supervisor(
             settings,
             self._database,

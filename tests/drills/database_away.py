@@ -116,6 +116,7 @@ def _outage(world: World, away: Callable[[], None], back: Callable[[], None]) ->
     world.let_pass(1)
     answers = stream.stop()
     job = world.wait_state(job_id, "succeeded", 60 + world.pace.takeover_seconds + 2 * seconds)
+    assert (job["attempt"], job["failures"]) == (1, 0), "a worker that lived lost its job"
     recorded = int(world.one("SELECT count(*) FROM job_metrics WHERE job_id = :job", job_id))
     assert recorded == reports, f"{reports - recorded} of {reports} metrics are lost"
     during = [a for a in answers if gone_at + 0.1 < a.at < back_at - 0.1]

@@ -16,8 +16,9 @@ from app.db.tables import Counter
 from tests.drills.world import ROOT, World
 
 WRITERS, EACH = 8, 300
-# The goal on an idle machine is 50 ms with a pause between transactions; a machine at work gets ten times that.
-PAUSE_SECONDS, P99_SECONDS = 0.02, 0.5
+# The goal on an idle machine is 50 ms with a pause between transactions. What a busy one gives is published and
+# not judged, but for what would be a defect: half of the 5 s after which a writer is told that it is locked.
+PAUSE_SECONDS, P99_SECONDS = 0.02, 2.5
 NAME = "drill"
 
 

@@ -14,7 +14,7 @@ from app.db.engine import Database, db_now
 from app.db.tables import Dataset, IdempotencyKey, Job, JobCheckpoint, Worker
 from app.jobs import repository as jobs
 from app.jobs.repository import retention
-from app.jobs.sweep import SweepReport, collect_blobs, sweep_once
+from app.jobs.sweep import Grace, SweepReport, collect_blobs, sweep_once
 from app.storage.blobs import LocalBlobs
 from tests.jobs import world
 
@@ -72,6 +72,23 @@ def test_a_lost_job_is_released_and_rung_for(database: Database, sweep: Any, bel
     assert sweep().rung == [job_id]
     assert bell.rung == [(job_id, "default")]
     assert sweep().rung == []
+
+
+def test_after_an_outage_leases_are_not_taken_until_workers_could_renew_them(
+    database: Database, blobs: LocalBlobs, bell: FakeBell, tmp_path: Path
+) -> None:
+    job_id = world.add_job(database, world.add_dataset(database))
+    world.claim(database)
+    world.expire_lease(database, job_id)
+    now = [100.0]
+    grace = Grace(15.0, clock=lambda: now[0])
+    assert grace.is_over, "a service that has just started knows of no outage"
+    grace.begin()
+    settings = Settings(home=tmp_path)
+    for passed, released in ((14.0, []), (1.0, [job_id])):
+        now[0] += passed
+        report = sweep_once(database, blobs, settings, bell, releases=grace.is_over)  # type: ignore[arg-type]
+        assert [job.job_id for job in report.released] == released
 
 
 def test_bells_are_rung_again_ever_more_slowly(database: Database, sweep: Any) -> None:
