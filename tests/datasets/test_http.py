@@ -1,5 +1,6 @@
 """The routes of data sets, through a real server and real sockets."""
 
+import base64
 import hashlib
 import json
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 
@@ -17,6 +19,7 @@ from app.core.settings import Settings
 from app.db.migrate import migrate
 from app.db.tables import Job, JobDataset
 from app.main import create_app
+from tests.images import jpeg, png, zip_of
 from tests.servers import wait_until
 
 CSV = b"name,n\nanna,1\nbert,2\n"
@@ -65,6 +68,27 @@ def error_of(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert str(Path.cwd()) not in answer.text
     assert "/work" not in error["message"]
     return error
+
+
+def test_zips_of_images_are_read_in_the_limited_child(client: httpx.Client) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 20, 3), np.uint8)
+    large = jpeg(np.random.default_rng(0).integers(0, 255, (400, 300, 3), np.uint8), quality=95)
+    content = zip_of({"train/猫/1.png": png(pixels), "train/dog/2.jpg": large, "test/dog/3.png": png(pixels)})
+    answer = client.post("/v1/datasets", files={"file": ("pets.zip", content)})
+    assert answer.status_code == 201, answer.text
+    dataset = answer.json()
+    assert (dataset["format"], dataset["splits"]) == ("images", {"train": 2, "test": 1})
+    image, label = dataset["columns"]
+    assert (image["type"], image["height"]["max"], image["formats"]) == ("image", 400, {"PNG": 2, "JPEG": 1})
+    assert sorted(label["top"]) == [["dog", 2], ["猫", 1]]
+    rows = client.get(f"/v1/datasets/{dataset['id']}/rows", params={"split": "train"}).json()["data"]
+    assert [row["label"] for row in rows] == ["dog", "猫"]
+    assert base64.b64decode(rows[1]["image"]["b64"]) == png(pixels)
+    assert rows[0]["image"] == {"b64": None, "format": "jpeg", "width": 300, "height": 400, "bytes": len(large)}
+    bad = client.post("/v1/datasets", params={"format": "images"}, content=zip_of({"a/1.png": b"x", "b/2.png": b"y"}))
+    assert {detail["message"] for detail in error_of(bad, 422)["details"]} == {
+        "a/1.png is no PNG or JPEG image", "b/2.png is no PNG or JPEG image"
+    }  # fmt: skip
 
 
 def test_raw_body(client: httpx.Client) -> None:
