@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+# Of broken EXIF data, which is passed over, and of sizes that are checked here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 Method = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Fit = Literal["stretch", "crop", "pad"]
 FORMATS: Final = ("PNG", "JPEG")
@@ -64,9 +67,7 @@ def open_image(content: bytes) -> Image.Image:
     Raises ImageRefused for what is neither PNG nor JPEG, and for more than MAX_PIXELS.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of broken EXIF data, and of sizes that are checked below
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageRefused(f"has more than {MAX_PIXELS} pixels") from error
     except _BROKEN as error:
@@ -84,14 +85,11 @@ def decode(content: bytes, frame: Frame | None = None) -> NDArray[np.uint8]:
     """
     image = open_image(content)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if frame is not None:
-                longer = _DRAFT * max(frame.height, frame.width)
-                image.draft(None, (longer, longer))
-            image.load()
-            turned = ImageOps.exif_transpose(image)
-            plain = _plain(turned, None if frame is None else frame.channels)
+        if frame is not None:
+            longer = _DRAFT * max(frame.height, frame.width)
+            image.draft(None, (longer, longer))
+        image.load()
+        plain = _plain(_turn(image), None if frame is None else frame.channels)
     except _BROKEN as error:
         raise ImageRefused("cannot be decoded: it is damaged or cut off") from error
     return as_pixels(plain if frame is None else _resize(plain, frame))
@@ -131,6 +129,14 @@ def _bring_numbers(pixels: NDArray[np.float32], frame: Frame) -> NDArray[np.floa
         return np.ascontiguousarray(pixels)
     planes = [np.asarray(_resize(Image.fromarray(pixels[:, :, index]), frame)) for index in range(frame.channels)]
     return np.stack(planes, axis=-1).astype(np.float32)
+
+
+def _turn(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF orientation says; one whose EXIF data is broken stays as it is."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except _BROKEN:
+        return image
 
 
 def _plain(image: Image.Image, channels: int | None) -> Image.Image:

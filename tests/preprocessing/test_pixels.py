@@ -71,6 +71,12 @@ def test_an_image_is_turned_as_its_exif_says(orientation: int, turn: int) -> Non
     assert np.abs(turned[:, :, 0].astype(int) - np.rot90(blocks, turn)).max() < 10
 
 
+def test_broken_exif_data_does_not_spoil_an_image() -> None:
+    flat = np.full((8, 8, 3), 120, np.uint8)
+    for exif in (b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0" + b"\xff" * 50, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"):
+        assert np.abs(decode(jpeg(flat, exif=exif)).astype(int) - 120).max() < 3
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"words", b"GIF89a" + b"\0" * 40, png(COLOURS)[:50], png(COLOURS)[:-20][:60], jpeg(COLOURS)[:200],

@@ -148,8 +148,8 @@ def plan_loop(training: dict[str, Any], problem: Problem, built: Built, executio
     batches = -(-rows // batch_size) * int(training["epochs"])
     if execution is None:
         execution = choose_execution(built.training_model, batch_size, batches)
-    if problem.train.nbytes > IN_DEVICE_BYTES:
-        # Pieces of rows have many sizes; XLA would compile for each.
+    if problem.train.nbytes > IN_DEVICE_BYTES or built.vary is not None:
+        # Pieces of rows have many sizes, for each of which XLA would compile; and it has no operations to move pixels.
         execution = "graph"
     return LoopPlan(rows, batch_size, accumulation, execution, None if effective is None else int(effective))
 
