@@ -16,9 +16,7 @@ def main() -> None:
     tempfile.tempdir = str(RunDir.of_environment(settings.work_dir).path)
     name = settings.worker_name or socket.gethostname()
     queues = choose_queues(settings, list_devices())
-    app.worker_main(
-        worker_arguments(f"trainyard@{name}", settings.worker_slots, choose_queues(settings, list_devices()))
-    )
+    app.worker_main(worker_arguments(f"trainyard@{name}", settings.worker_slots, queues))
 
 
 if __name__ == "__main__":
