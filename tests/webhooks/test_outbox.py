@@ -59,7 +59,9 @@ class TestOutbox:
             event = session.scalars(select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.type == "failed")).one()
         (request,) = receiver.requests
         assert request.headers["webhook-id"] == event.id
-        assert json.loads(request.body)["data"]["job"]["error"] == world.ERROR
+        error = json.loads(request.body)["data"]["job"]["error"]
+        assert error == world.job_of(database, job_id).error
+        assert error["code"] == world.ERROR["code"]
 
     @pytest.mark.parametrize(
         ("steps", "kind"),
