@@ -50,6 +50,13 @@ def test_the_first_layer_of_a_sequential_gives_the_input() -> None:
     assert {"layer": "d_input", "what": "the batch size 32 was fixed and is free now"} in rewritten.changes.made
 
 
+def test_a_sequential_that_was_built_by_a_shape_has_that_input() -> None:
+    config = sequential(layer("Dense", "d", units=2))
+    config["config"]["build_input_shape"] = {"class_name": "TensorShape", "items": [None, 784]}
+    [first, _] = rewrite(config, "2.2.4-tf").config["config"]["layers"]
+    assert first["config"]["batch_shape"] == [None, 784]
+
+
 @pytest.mark.parametrize(
     ("version", "expected"), [("1.2.2", "old"), ("2.15.0", "old"), ("2.2.4-tf", "old"), ("3.0.0", "new")]
 )

@@ -35,9 +35,23 @@ def rewrite(config: Any, keras_version: str = "", backend: str = "tensorflow") -
         name = config.get("class_name") if isinstance(config, dict) else None
         raise Refused("subclassed_model", f"{str(name)[:80]!r} is a class of its own, not Sequential or Functional.")
     try:
+        config = _unwrapped(config)
         if origin.keras == 1:
             config = to_keras2(config, changes)
         return Rewritten(rewrite_model(config, "", origin, changes), origin, changes)
     except (TypeError, KeyError, AttributeError, IndexError, ValueError, RecursionError) as error:
         # Every value may be of any type. What is read in many places is checked there; the rest is told here.
         raise Refused("config_invalid", "A value in the config is of a type that Keras never writes.") from error
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return a copy in which lists that TensorFlow marked, {"class_name": "TensorShape", "items": […]}, are plain."""
+    if isinstance(value, list):
+        return [_unwrapped(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") in ("TensorShape", "__tuple__", "ListWrapper"):
+        items = value.get("items", value.get("config"))
+        if isinstance(items, list):
+            return [_unwrapped(inner) for inner in items]
+    return {key: _unwrapped(inner) for key, inner in value.items()}

@@ -132,8 +132,6 @@ def _relu(config: Config, where: str, changes: Changes) -> None:
 
 def _one_axis(config: Config, where: str, changes: Changes) -> None:
     axis = config.get("axis")
-    if isinstance(axis, dict):  # Lists that TensorFlow tracks were written as {"class_name": "ListWrapper", …}.
-        axis = axis.get("config", axis.get("items"))
     if isinstance(axis, list) and len(axis) == 1:
         axis = axis[0]
     config["axis"] = axis if axis is not None else -1
