@@ -17,7 +17,7 @@ FOLDERS = sorted(path for path in KEPT.iterdir() if path.is_dir())
 
 
 def test_there_is_one_of_each_kind() -> None:
-    assert {path.name for path in FOLDERS} >= {"classification", "regression"}
+    assert {path.name for path in FOLDERS} >= {"classification", "images", "regression"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
