@@ -46,10 +46,8 @@ class TransformerConfig:
     initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
-        if not self.embedding_dim:
-            object.__setattr__(self, "embedding_dim", self.hidden_dim)
         for name, most in MOST.items():
-            least = 0 if name == "type_vocabulary_size" else 1
+            least = 0 if name in ("type_vocabulary_size", "embedding_dim") else 1
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from {least} to {most}")
         if self.hidden_dim % self.num_heads:
@@ -62,6 +60,11 @@ class TransformerConfig:
             raise ValueError("a dropout must be from 0 to below 1")
 
     @property
+    def embedding_width(self) -> int:
+        """Width of the embeddings."""
+        return self.embedding_dim or self.hidden_dim
+
+    @property
     def block_parameters(self) -> int:
         """Weights of one block: four projections, two dense layers, two normalisations."""
         width, inner = self.hidden_dim, self.intermediate_dim
@@ -70,12 +73,9 @@ class TransformerConfig:
     @property
     def parameters(self) -> int:
         """Weights of the network without heads."""
-        width = self.embedding_dim
+        width = self.embedding_width
         rows = self.vocabulary_size + self.max_positions + self.type_vocabulary_size
-        if self.embedding_dim != self.hidden_dim:
-            projection = self.embedding_dim * self.hidden_dim + self.hidden_dim
-        else:
-            projection = 0
+        projection = width * self.hidden_dim + self.hidden_dim if width != self.hidden_dim else 0
         # Encoders normalise the embeddings, GPT-2 what the last block gives: one normalisation either way.
         return rows * width + 2 * width + projection + self.num_layers * self.block_parameters
 
@@ -85,7 +85,7 @@ HeadParameters = Callable[[TransformerConfig], int]
 HEAD_PARAMETERS: dict[str, HeadParameters] = {
     "pooled": lambda config: config.hidden_dim * config.hidden_dim + config.hidden_dim,
     "masked": lambda config: (
-        (config.hidden_dim + 1) * config.embedding_dim + 2 * config.embedding_dim + config.vocabulary_size
+        (config.hidden_dim + 1) * config.embedding_width + 2 * config.embedding_width + config.vocabulary_size
     ),
     "replaced": lambda config: (config.hidden_dim + 1) * config.hidden_dim + config.hidden_dim + 1,
     "next_token": lambda _config: 0,

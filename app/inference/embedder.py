@@ -41,6 +41,8 @@ class Embedder:
             raise ModelUnusable("the manifest's embedding is not of the model")
         self._output = outputs.index(facts["output"])
         self.dim = predictor.model.outputs[self._output].shape[-1]
+        if self.dim < 1:
+            raise ModelUnusable("the model's vectors have no width")
 
     @classmethod
     def of(cls, predictor: Predictor) -> "Embedder | None":

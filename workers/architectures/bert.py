@@ -65,7 +65,7 @@ def build_encoder(config: TransformerConfig, embedding: Any = None) -> Encoder:
     if config.type_vocabulary_size:
         segments = keras.layers.Embedding(
             config.type_vocabulary_size,
-            config.embedding_dim,
+            config.embedding_width,
             truncated_normal(config.initializer_range),
             name="type_embedding",
         )
@@ -75,7 +75,7 @@ def build_encoder(config: TransformerConfig, embedding: Any = None) -> Encoder:
     )
     x = norm(config, "embedding_norm")(positions(x))
     x = keras.layers.Dropout(config.embedding_dropout, name="embedding_dropout")(x)
-    if config.embedding_dim != config.hidden_dim:
+    if config.embedding_width != config.hidden_dim:
         x = keras.layers.Dense(
             config.hidden_dim,
             kernel_initializer=truncated_normal(config.initializer_range),
@@ -97,7 +97,7 @@ def masked_logits(encoder: Encoder) -> Any:
     """LN(act(W h + c)) Eᵀ + b, (B, T, V), with E the embeddings; Devlin et al. 2018, section 3.1, and their code."""
     config = encoder.config
     kernel = truncated_normal(config.initializer_range)
-    x_BTE = keras.layers.Dense(config.embedding_dim, kernel_initializer=kernel, name="masked_dense")(encoder.hidden)
+    x_BTE = keras.layers.Dense(config.embedding_width, kernel_initializer=kernel, name="masked_dense")(encoder.hidden)
     # RoBERTa's and ELECTRA's code has GELU here whatever the blocks have.
     name = "gelu" if config.family in ("roberta", "electra") else config.activation
     x_BTE = norm(config, "masked_norm")(activation(name, "masked_activation")(x_BTE))

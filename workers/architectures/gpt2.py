@@ -29,7 +29,7 @@ from workers.architectures.transformer import (
 
 def build_gpt2(config: TransformerConfig, heads: Collection[str] = ("next_token",)) -> Any:
     """Return the model: `hidden` (B, T, D) and, with the head `next_token`, logits (B, T, V) tied to the embeddings."""
-    if config.embedding_dim != config.hidden_dim or config.type_vocabulary_size:
+    if config.embedding_width != config.hidden_dim or config.type_vocabulary_size:
         raise ValueError("GPT-2 has embeddings as wide as its blocks, and no segments")
     inputs = text_inputs(config)
     tokens = token_embedding(config, normal(config.initializer_range))

@@ -53,7 +53,7 @@ def text_inputs(config: TransformerConfig) -> dict[str, Any]:
 def token_embedding(config: TransformerConfig, initializer: Any) -> Any:
     """Return the embedding of tokens, which also gives tied logits when called with `reverse=True`."""
     return keras.layers.ReversibleEmbedding(
-        config.vocabulary_size, config.embedding_dim, embeddings_initializer=initializer, name="token_embedding"
+        config.vocabulary_size, config.embedding_width, embeddings_initializer=initializer, name="token_embedding"
     )
 
 

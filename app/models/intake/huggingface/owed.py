@@ -131,7 +131,7 @@ def _network(settings: Settings) -> Iterator[Owed]:
     if config.family == "gpt2":
         yield from _gpt2(config)
         return
-    inner = config.embedding_dim
+    inner = config.embedding_width
     yield Owed(
         "embeddings.word_embeddings.weight", (config.vocabulary_size, inner), (Target("token_embedding", "embeddings"),)
     )
@@ -204,8 +204,8 @@ def _head(config: TransformerConfig, head: str) -> Iterator[Owed]:
             "roberta": ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias"),
             "electra": ("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head.bias"),
         }[config.family]
-        yield from _dense(dense, "masked_dense", width, config.embedding_dim)
-        yield from _norm(norm, "masked_norm", config.embedding_dim)
+        yield from _dense(dense, "masked_dense", width, config.embedding_width)
+        yield from _norm(norm, "masked_norm", config.embedding_width)
         yield Owed(bias, (config.vocabulary_size,), (Target("masked_bias", "bias"),))
 
 
