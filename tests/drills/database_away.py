@@ -65,8 +65,7 @@ class Stream:
                 continue  # few writes: the queue is not what is tested
             began = time.monotonic()
             try:
-                connection.request(method, path, body, headers)
-                answer = connection.getresponse()
+                answer = _send(connection, method, path, body, headers)
                 answer.read()
                 status, retry_after = answer.status, answer.getheader("Retry-After")
             except OSError as problem:
@@ -80,6 +79,19 @@ class Stream:
         for thread in self.threads:
             thread.join(40)
         return self.answers
+
+
+def _send(
+    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None, headers: dict[str, str]
+) -> http.client.HTTPResponse:
+    """Send a request; again where the server had closed the idle connection meanwhile, as every client does."""
+    try:
+        connection.request(method, path, body, headers)
+        return connection.getresponse()
+    except (http.client.RemoteDisconnected, BrokenPipeError):
+        connection.close()
+        connection.request(method, path, body, headers)
+        return connection.getresponse()
 
 
 def run(world: World, chance: random.Random) -> dict[str, Any]:
