@@ -17,7 +17,8 @@ from app.system.repository import live_workers, queues_of
 _SHOWN = (
     "api_processes", "worker_slots", "device_slots", "owner_slots",
     "heartbeat_seconds", "lease_seconds", "sweep_seconds", "poll_seconds",
-    "max_failures", "max_upload_bytes", "max_json_bytes", "max_predict_bytes", "predict_queue_rows",
+    "max_failures", "max_upload_bytes", "max_json_bytes", "max_predict_bytes", "max_model_parameters",
+    "intake_seconds", "intake_memory_bytes", "predict_queue_rows",
     "predict_batch_rows", "predict_wait_ms", "predict_timeout_seconds", "model_cache_bytes",
     "retain_jobs_days", "retain_checkpoints_days", "retain_logs_days",
 )  # fmt: skip
@@ -49,9 +50,9 @@ class Health:
             "workers": self._workers(),
         }
 
-    def notes(self) -> dict[str, str]:
-        """Return what is amiss without keeping the service from its work: models are then not taken in."""
-        return {"intake": self._intake_lack() or "ok"}
+    def intake(self) -> str:
+        """Return `ok`, or what this machine lacks for taking in uploaded models; all else works without it."""
+        return self._intake_lack() or "ok"
 
     def system(self) -> dict[str, Any]:
         """Return the body of `GET /v1/system`."""

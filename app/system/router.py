@@ -19,11 +19,14 @@ def livez() -> dict[str, str]:
 
 @router.get("/readyz", summary="Can it do its work?", responses={503: {"description": "A part is missing."}})
 def readyz(services: ServicesDep) -> Response:
-    """Answer 200 when database, broker, storage and a worker answer, else 503; no key needed."""
+    """Answer 200 when database, broker, storage and a worker answer, else 503; no key needed.
+
+    `intake` says whether uploaded models are taken in, or what this machine lacks for it: all else works without.
+    """
     checks = services.health.checks()
     ready = all(state == "ok" for state in checks.values())
     return ApiResponse(
-        {"status": "ok" if ready else "not ready", "checks": {**checks, **services.health.notes()}},
+        {"status": "ok" if ready else "not ready", "checks": checks, "intake": services.health.intake()},
         status_code=200 if ready else 503,
         headers={} if ready else {"Retry-After": "2"},
     )

@@ -4,7 +4,6 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.client.client import Client
 from tests.models.intake.hostile import Hostile, corpus
-from tests.servers import free_port, wait_until
-from tests.test_topology import answers, end, start
+from tests.servers import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 MOST_SECONDS = 20.0
@@ -99,20 +96,6 @@ def resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("intake")
-    port = free_port()
-    environment = os.environ | {"TRAINYARD_HOME": str(folder / "home"), "TRAINYARD_PORT": str(port)}
-    process = start("up", environment, folder / "up.log")
-    try:
-        with Client(f"http://127.0.0.1:{port}") as client:
-            wait_until(lambda: answers(client), 60, "the service")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        end(process)
 
 
 def upload(url: str, path: Path, name: str, file_name: str | None = None, **fields: str) -> httpx.Response:

@@ -1,0 +1,75 @@
+"""Real third-party models, uploaded over HTTP: the version that comes of each gives what its own Keras gave."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from app.inference.runtime import OnnxModel
+from tests.intake.checkpoints import CONFIGS, checkpoint_files, random_tensors, zip_files
+from tests.models.intake.test_hostile import upload
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+MODELS = [
+    "KERAS_3layer_weights.h5", "dino_lstm_model.keras", "fer2013_mini_XCEPTION.102-0.66.hdf5", "katakana_model.h5",
+    "keypoint_classifier.hdf5", "point_history_classifier.hdf5", "str_ww_ref_model.h5",
+]  # fmt: skip
+TOLERANCE = 1e-4
+
+
+def download(url: str, version: dict[str, Any], file: str, path: Path) -> Path:
+    with httpx.Client(base_url=url, timeout=60) as client:
+        place = f"/v1/models/{version['name']}/versions/{version['version']}/files/{file}"
+        path.write_bytes(client.get(place).raise_for_status().content)
+    return path
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_real_model_is_taken_in_and_says_the_same(name: str, url: str, data_dir: Path, tmp_path: Path) -> None:
+    folder = data_dir / "models"
+    fields = {"architecture": (folder / "KERAS_3layer.json").read_text()} if "weights" in name else {}
+    answer = upload(url, folder / name, "real", **fields)
+    assert answer.status_code == 201, answer.text
+    version = answer.json()
+    assert version["runtime"] == "onnx"
+    golden = np.load(folder / "golden" / f"{name}.npz")
+    inputs = [golden[key] for key in sorted(golden.files) if key.startswith("x")]
+    outputs = [golden[key] for key in sorted(golden.files) if key.startswith("y")]
+    twin = OnnxModel(download(url, version, "model.onnx", tmp_path / "model.onnx"))
+    specs = version["signature"]["inputs"]
+    found = twin.run({spec["name"]: values.astype(spec["dtype"]) for spec, values in zip(specs, inputs, strict=True)})
+    for values, wanted in zip(found, outputs, strict=True):
+        np.testing.assert_allclose(values, wanted, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_a_checkpoint_is_taken_in_with_its_tokenizer(url: str, tmp_path: Path) -> None:
+    config = CONFIGS["bert"]
+    path = zip_files(tmp_path / "bert.zip", checkpoint_files("bert", config, random_tensors("bert", config)))
+    answer = upload(url, path, "bert")
+    assert answer.status_code == 201, answer.text
+    version = answer.json()
+    assert [spec["name"] for spec in version["signature"]["inputs"]] == ["token_ids", "padding_mask", "type_ids"]
+    with httpx.Client(base_url=url, timeout=30) as client:
+        place = f"/v1/models/bert/versions/{version['version']}"
+        files = [file["name"] for file in client.get(f"{place}/files").json()["data"]]
+        report = client.get(f"{place}/intake").json()
+    assert {"model.keras", "model.onnx", "tokenizer.json", "preprocessing.json"} <= set(files)
+    assert (report["format"], report["runtime"]) == ("huggingface", "onnx")
+
+
+def test_what_was_taken_in_opens_with_plain_keras_and_can_be_sent_again(
+    url: str,
+    data_dir: Path,
+    tmp_path: Path,
+) -> None:
+    version = upload(url, data_dir / "models" / "keypoint_classifier.hdf5", "again").json()
+    path = download(url, version, "model.keras", tmp_path / "model.keras")
+    with zipfile.ZipFile(path) as archive:
+        assert set(archive.namelist()) == {"metadata.json", "config.json", "model.weights.h5"}
+    answer = upload(url, path, "again")
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["version"] == version["version"] + 1
+    assert answer.json()["signature"] == version["signature"]
