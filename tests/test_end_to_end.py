@@ -1,5 +1,6 @@
 """The main job on real data, from a file to a prediction, against `trainyard up` as a user starts it."""
 
+import base64
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from app.client.errors import Refused
 from app.client.shapes import Dataset, Job
 from app.demo.service import PrivateService
 from app.demo.show import PENGUINS
+from tests.images import png
+from tests.trainer.orders import striped_zip
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
 
@@ -205,6 +208,33 @@ def test_three_dense_layers_on_an_array_train_as_written(yard: Client, tmp_path:
     clear = np.eye(10)[[0, 4, 9]] * 4
     answers = yard.predict("argmax", clear.tolist())["predictions"]
     assert [answer["label"] for answer in answers] == [0, 4, 9]
+
+
+def test_a_zip_of_images_becomes_a_served_classifier(yard: Client, http: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "pictures.zip").write_bytes(striped_zip())
+    dataset = yard.upload(tmp_path / "pictures.zip")
+    request = {
+        "recipe": "image-classification",
+        "dataset": dataset["id"],
+        "columns": {"target": "label"},
+        "params": {"architecture": {"type": "cnn", "filters": [8, 16], "convolutions": 1}},
+        "training": {"epochs": 20, "optimizer": {"name": "adamw", "learning_rate": 0.01}},
+        "model": "pictures",
+    }
+    assert yard.dry_run(request)["parameters"] > 0
+    job = finish(yard, request)
+    assert job["metrics"]["test"]["accuracy"] >= 0.9
+    signature = http.get("/v1/models/pictures/versions/1").json()["signature"]
+    assert signature["inputs"] == [{"name": "x", "dtype": "float32", "shape": [-1, 12, 12, 3]}]
+    stripes = (np.mgrid[0:12, 0:12][0] // 2 % 2 * 180 + 30).astype(np.uint8)
+    file = {"b64": base64.b64encode(png(stripes)).decode()}
+    (native,) = yard.predict("pictures", [file])["predictions"]
+    assert native["label"] == "across"
+    tf = http.post("/v1/models/pictures:predict", json={"instances": [file]}).json()["predictions"][0]
+    assert tf == pytest.approx(list(native["scores"].values()), abs=1e-6)
+    refused = http.post("/v1/models/pictures/predict", json={"instances": [file, {"b64": "bm8="}]})
+    assert refused.status_code == 422
+    assert refused.json()["error"]["message"].startswith("instances[1]: the image is no PNG or JPEG")
 
 
 def test_a_running_job_stops_when_told(yard: Client, http: httpx.Client, penguins: Dataset) -> None:
