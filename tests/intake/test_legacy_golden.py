@@ -1,5 +1,7 @@
 """Real files of third parties: what they compute in Keras 3 is what their own Keras computed."""
 
+import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +53,32 @@ def test_weights_without_an_architecture_and_saved_models_are_refused(data_dir: 
         with pytest.raises(Refused) as refused:
             load_model(data_dir / "models" / name)
         assert refused.value.code == code
+
+
+def test_a_damaged_file_is_loaded_or_refused(data_dir: Path, tmp_path: Path) -> None:
+    from workers.intake.load_keras import load_model
+    from workers.intake.loaded import Refused
+
+    whole = (data_dir / "models" / "keypoint_classifier.hdf5").read_bytes()
+    chance = random.Random(5)
+    refused = 0
+    for _ in range(30):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 40)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        path = tmp_path / "damaged.h5"
+        path.write_bytes(damaged)
+        try:
+            load_model(path)
+        except Refused:
+            refused += 1
+    assert refused > 10
+
+
+def test_an_architecture_that_was_dumped_twice_is_read(data_dir: Path, tmp_path: Path) -> None:
+    from workers.intake.load_keras import load_model
+
+    models = data_dir / "models"
+    twice = tmp_path / "architecture.json"
+    twice.write_text(json.dumps((models / "KERAS_3layer.json").read_text()))
+    assert load_model(models / "KERAS_3layer_weights.h5", twice).facts.parameters == 4389

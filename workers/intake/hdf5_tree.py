@@ -4,7 +4,10 @@ HDF5 can point elsewhere: soft and external links, external storage, virtual dat
 None is followed: a file that has one is refused before anything is read through it.
 """
 
+import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -50,6 +53,16 @@ class Node:
             yield from group.all_arrays()
 
 
+@contextmanager
+def reading() -> Iterator[None]:
+    """Refuse what turns out to be damaged: h5py raises errors of many kinds for bytes that make no sense."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, zlib.error, zipfile.BadZipFile, EOFError) as error:
+        raise Refused("not_a_model", "It is damaged: it cannot be read to its end.") from error
+
+
+@reading()
 def read_tree(group: h5py.Group) -> Node:
     """Return what lies in an HDF5 file without reading the data.
 
@@ -79,6 +92,7 @@ def read_tree(group: h5py.Group) -> Node:
     return root
 
 
+@reading()
 def read_array(dataset: h5py.Dataset, shape: tuple[int, ...], where: str) -> Array:
     """Return a data set of numbers as it is stored, or as float32 for bfloat16.
 

@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 import h5py
 
 from app.models.intake.rewrite.refused import Refused
-from workers.intake.hdf5_tree import Node, read_tree
+from workers.intake.hdf5_tree import Node, read_tree, reading
 
 _MOST_CONFIG_BYTES: Final = 16 * 2**20
 _HDF5_MAGIC: Final = b"\x89HDF\r\n\x1a\n"
@@ -39,21 +39,16 @@ def open_source(path: Path, architecture: Path | None = None) -> Iterator[Source
         raise Refused("saved_model", "It is a folder, as TensorFlow's SavedModel is; save it as .keras instead.")
     with path.open("rb") as file:
         start = file.read(8)
-    try:
-        if start == _HDF5_MAGIC:
-            with h5py.File(path, "r") as opened:
-                yield _from_hdf5(opened, _read_json(architecture.read_bytes()) if architecture else None)
-        elif start[:2] == b"PK":
-            with zipfile.ZipFile(path) as archive:
-                names = set(archive.namelist())
-                if any(name.endswith("saved_model.pb") for name in names):
-                    raise Refused("saved_model", "It is a TensorFlow SavedModel; save it as .keras instead.")
-                with h5py.File(io.BytesIO(_member(archive, "model.weights.h5")), "r") as opened:
-                    yield _from_zip(archive, opened)
-        else:
-            raise Refused("not_a_model", "It is neither a .keras file nor HDF5.")
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise Refused("not_a_model", "It is damaged: it cannot be read to its end.") from error
+    with ExitStack() as stack:
+        with reading():
+            if start == _HDF5_MAGIC:
+                opened = stack.enter_context(h5py.File(path, "r"))
+                source = _from_hdf5(opened, _read_json(architecture.read_bytes()) if architecture else None)
+            elif start[:2] == b"PK":
+                source = _from_zip(stack.enter_context(zipfile.ZipFile(path)), stack)
+            else:
+                raise Refused("not_a_model", "It is neither a .keras file nor HDF5.")
+        yield source
 
 
 def _from_hdf5(opened: h5py.File, architecture: Any) -> Source:
@@ -77,7 +72,10 @@ def _from_hdf5(opened: h5py.File, architecture: Any) -> Source:
     return Source(form, version, backend or "tensorflow", config, weights)
 
 
-def _from_zip(archive: zipfile.ZipFile, opened: h5py.File) -> Source:
+def _from_zip(archive: zipfile.ZipFile, stack: ExitStack) -> Source:
+    if any(name.endswith("saved_model.pb") for name in archive.namelist()):
+        raise Refused("saved_model", "It is a TensorFlow SavedModel; save it as .keras instead.")
+    opened = stack.enter_context(h5py.File(io.BytesIO(_member(archive, "model.weights.h5")), "r"))
     config = _read_json(_member(archive, "config.json"))
     metadata = _read_json(_member(archive, "metadata.json"))
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
@@ -96,9 +94,10 @@ def _read_json(content: bytes) -> Any:
         raise Refused("config_too_large", f"Its config has more than {_MOST_CONFIG_BYTES} bytes.")
     try:
         value = json.loads(content)
+        # Whoever writes json.dump(model.to_json()) writes a text that is JSON.
+        return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError) as error:
         raise Refused("config_invalid", "Its config is not JSON, or too deep.") from error
-    return json.loads(value) if isinstance(value, str) else value
 
 
 def _attribute(group: h5py.Group, name: str) -> str:
