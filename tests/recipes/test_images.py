@@ -197,9 +197,13 @@ def test_several_labels_of_an_image(tmp_path: Path) -> None:
 
 
 def test_images_that_are_seen_often_are_varied_more(photos: Any, tmp_path: Path) -> None:
-    few = classify(photos).resolved["params"]["augmentation"]
+    often = classify(photos).resolved
+    few = often["params"]["augmentation"]
     y = np.arange(8000) % 10
-    many = classify(arrays(tmp_path / "many", x=np.zeros((8000, 32, 32, 3), np.uint8), y=y), "y").resolved["params"]
+    seldom = classify(arrays(tmp_path / "many", x=np.zeros((8000, 32, 32, 3), np.uint8), y=y), "y").resolved
+    many = seldom["params"]
+    rates = [one["training"]["optimizer"]["learning_rate"] for one in (often, seldom)]
+    assert rates[0] < rates[1]
     assert few["cutmix"] == 1.0
     assert few["rotation"] > 0
     assert many["augmentation"]["cutmix"] == many["augmentation"]["rotation"] == 0.0
