@@ -44,7 +44,7 @@ def test_a_recipe_tells_its_fields_with_defaults_and_ranges(name: str, get: Any)
     number = next(choice for choice in network["dropout"]["anyOf"] if choice["type"] == "number")
     assert number["minimum"] == 0
     assert number["exclusiveMaximum"] == 1
-    assert all("default" in field for field in network.values())
+    assert all("default" in field or "$ref" in field for field in network.values())
     assert recipe["training"]["properties"]["max_seconds"]["description"].endswith("seconds.")
     assert {"input", "exclude", "target", "weight", "group", "time", "id"} == recipe["columns"]["properties"].keys()
     assert "split" in recipe["preprocessing"]["properties"]
