@@ -17,6 +17,18 @@ _TYPES = {
     "datetime": "DT_STRING",
     "array": "DT_FLOAT",
 }
+# DataType of tensorflow/core/framework/types.proto.
+_DTYPES = {
+    "float16": "DT_HALF",
+    "float32": "DT_FLOAT",
+    "float64": "DT_DOUBLE",
+    "int8": "DT_INT8",
+    "int16": "DT_INT16",
+    "int32": "DT_INT32",
+    "int64": "DT_INT64",
+    "uint8": "DT_UINT8",
+    "bool": "DT_BOOL",
+}
 
 
 def status_body(version: int) -> dict[str, Any]:
@@ -32,15 +44,19 @@ def metadata_body(name: str, version: int, manifest: dict[str, Any]) -> dict[str
         column["name"]: _tensor(column["name"], _TYPES.get(column["type"], "DT_STRING"), column.get("shape") or [])
         for column in columns
     }
-    outputs = {
-        output["name"]: _tensor(output["name"], "DT_FLOAT", [length for length in output["shape"] if length != -1])
-        for output in manifest["signature"]["outputs"]
-    }
+    if manifest["recipe"] is None and manifest["embedding"] is None:  # uploaded: instances are the model's own inputs
+        inputs = {spec["name"]: _own_tensor(spec) for spec in manifest["signature"]["inputs"]}
+    outputs = {output["name"]: _own_tensor(output) for output in manifest["signature"]["outputs"]}
     signature = {"inputs": inputs, "outputs": outputs, "method_name": _METHOD}
     return {
         "model_spec": {"name": name, "signature_name": "", "version": str(version)},
         "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
     }
+
+
+def _own_tensor(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return an input or output of the signature: −1, as of the batch, for any free axis."""
+    return _tensor(spec["name"], _DTYPES[spec["dtype"]], spec["shape"][1:])
 
 
 def _tensor(name: str, dtype: str, shape: list[int]) -> dict[str, Any]:

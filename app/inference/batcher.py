@@ -17,11 +17,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from app.core.errors import DeadlineExceeded, Overloaded, TooLarge, TrainyardError
+from app.core.errors import DeadlineExceeded, Overloaded, TooLarge, TrainyardError, Unprocessable
 from app.inference.cost import Cost
 from app.inference.figures import ModelFigures
 from app.inference.rows import Rows, slice_rows
-from app.inference.runtime import ModelUnusable
+from app.inference.runtime import InputRefused, ModelUnusable
 from app.inference.work import Form, Work
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -232,6 +232,9 @@ class Batcher(Generic[P]):
                 # Rows that break the model must not take others with them.
                 for work in batch:
                     self._compute([work])
+                return
+            if isinstance(error, InputRefused):
+                batch[0].error = Unprocessable(f"instances: {error}.", param="instances")
                 return
             batch[0].error = Failed(f"The model could not predict these instances: {error}.")
             return

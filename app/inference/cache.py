@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from app.core.errors import Overloaded
 from app.inference.batcher import Batcher, Limits
 from app.inference.catalogue import VersionEntry
-from app.inference.cost import measure_cost
+from app.inference.cost import TENSOR_LENGTH, TEXT_TOKENS, measure_cost
 from app.inference.embedder import Embedder, EmbedEncoder
 from app.inference.figures import PredictFigures
 from app.inference.predictor import Predictor
 from app.inference.runtime import ModelUnusable
 from app.inference.store import BundleStore
+from app.inference.tensors import TensorPredictor
 from app.inference.work import Encoder
 from app.models.bundle import BundleCorrupt
-from app.preprocessing.text import TextPreprocessing
 
 _log = logging.getLogger(__name__)
 
@@ -148,10 +148,10 @@ class ModelCache:
         """Load and measure a version; in a thread."""
         predictor = self._store.load(entry)
         texts = Embedder.of(predictor)
-        cost = measure_cost(predictor.model, self._limits.batch_rows)
+        free_length = TENSOR_LENGTH if isinstance(predictor, TensorPredictor) else TEXT_TOKENS
+        cost = measure_cost(predictor.model, self._limits.batch_rows, free_length)
         shared = (cost, self._limits, self._pool, self._figures.of(entry.name))
-        is_even = not isinstance(predictor.preprocessing, TextPreprocessing)
-        batcher = Batcher(predictor, Encoder(predictor, entry.name, entry.version), *shared, is_even=is_even)
+        batcher = Batcher(predictor, Encoder(predictor, entry.name, entry.version), *shared, is_even=predictor.is_even)
         embedder = None
         if texts is not None:
             encoder = EmbedEncoder(texts.dim, entry.name, entry.version)

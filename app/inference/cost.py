@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.inference.runtime import OnnxModel
+from app.inference.runtime import Model
 
 # Turning a checked row into inputs and outputs into an answer, besides the model itself.
 ROW_SECONDS = 5e-6
@@ -13,7 +13,9 @@ _MEASURED_SECONDS = 20e-3
 BATCH_SECONDS = 50e-3
 LONELY_BATCH_SECONDS = 10e-3
 # Tokens of a text where a cost is measured: a sentence or two.
-_TEXT_TOKENS = 32
+TEXT_TOKENS = 32
+# Of a free axis of an uploaded model: the length at which its ONNX form was compared with Keras.
+TENSOR_LENGTH = 8
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Cost:
         return max(1, min(most, int(seconds / self.further_row)))
 
 
-def measure_cost(model: OnnxModel, most_rows: int) -> Cost:
-    """Run the model on zeros: one row, and as many rows as take about 20 ms. Texts have 32 tokens."""
-    first = model.measure_seconds(1, _TEXT_TOKENS)
+def measure_cost(model: Model, most_rows: int, free_length: int = TEXT_TOKENS) -> Cost:
+    """Run the model on zeros: one row, and as many rows as take about 20 ms. Free axes have `free_length`."""
+    first = model.measure_seconds(1, free_length)
     rows = max(1, min(most_rows, int(_MEASURED_SECONDS / max(first, 1e-7))))
-    further = (model.measure_seconds(rows, _TEXT_TOKENS) - first) / (rows - 1) if rows > 1 else first
+    further = (model.measure_seconds(rows, free_length) - first) / (rows - 1) if rows > 1 else first
     return Cost(first + ROW_SECONDS, max(further, 0.0) + ROW_SECONDS)

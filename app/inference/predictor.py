@@ -7,30 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from app.inference.answers import Answers, ClassAnswers, MultiLabelAnswers, ValueAnswers, nested_lists, probabilities
 from app.inference.rows import RowReader, Rows
-from app.inference.runtime import Arrays, ModelUnusable, OnnxModel
-from app.models.bundle import SERVING_FILES, Bundle, BundleCorrupt, open_bundle
-from app.preprocessing.registry import load_preprocessing
+from app.inference.runtime import Arrays, ModelUnusable
+from app.inference.runtimes import open_model
+from app.models.bundle import MANIFEST, Bundle, BundleCorrupt, open_bundle, read_manifest, serving_files
+from app.preprocessing.registry import Preprocessing, load_preprocessing
+from app.preprocessing.tensors import TensorsPreprocessing
+from app.preprocessing.text import TextPreprocessing
 
 
 class Predictor:
     """Everything a prediction needs, loaded once. Its methods may be called from several threads."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        """Load what `bundle` holds for serving.
+    def __init__(self, bundle: Bundle, preprocessing: Preprocessing) -> None:
+        """Load what `bundle` holds for serving; `preprocessing` is the bundle's own.
 
         Raises BundleCorrupt for a bundle without it and ModelUnusable for a graph that
         cannot be loaded or that does not take what the preprocessing gives.
         """
         manifest = bundle.manifest
         self.manifest = manifest
-        try:
-            self.preprocessing = load_preprocessing(bundle.json("preprocessing.json"), bundle.content("tokenizer.json"))
-        except (ValueError, KeyError, TypeError) as error:
-            raise BundleCorrupt("preprocessing.json is not of this release's format") from error
-        self.model = OnnxModel(bundle.path("model.onnx"))
+        self.preprocessing = preprocessing
+        self.model = open_model(bundle)
         self.rows = RowReader(self.preprocessing.instance_columns)
         self.decodes = self.rows.decodes
         self.labels: list[Any] = manifest["labels"] or []
@@ -38,10 +39,24 @@ class Predictor:
         self._input_names = [spec.name for spec in self.model.inputs]
         self._check_inputs()
 
-    @classmethod
-    def load(cls, folder: Path) -> "Predictor":
-        """Load the bundle in `folder` after checking the hashes of what serves."""
-        return cls(open_bundle(folder, SERVING_FILES))
+    @staticmethod
+    def load(folder: Path) -> "Predictor":
+        """Load the bundle in `folder` after checking the hashes of what serves; raises as `__init__` does."""
+        bundle = open_bundle(folder, serving_files(read_manifest(folder / MANIFEST)))
+        try:
+            preprocessing = load_preprocessing(bundle.json("preprocessing.json"), bundle.content("tokenizer.json"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleCorrupt("preprocessing.json is not of this release's format") from error
+        if isinstance(preprocessing, TensorsPreprocessing):
+            from app.inference.tensors import TensorPredictor  # it is a Predictor itself
+
+            return TensorPredictor(bundle, preprocessing)
+        return Predictor(bundle, preprocessing)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether every row costs what another does."""
+        return not isinstance(self.preprocessing, TextPreprocessing)
 
     @property
     def memory_bytes(self) -> int:
@@ -84,6 +99,15 @@ class Predictor:
     def encode(self, values: np.ndarray) -> list[bytes]:
         """Return the answer of each row as JSON, from what `values` gave."""
         return self._answers.encode(values)
+
+    def encode_rows(self, values: np.ndarray) -> bytes:
+        """Return what `values` gave, or some rows of it, as TensorFlow Serving's row form has it."""
+        # orjson writes NaN as null, which is what JSON has for it.
+        return orjson.dumps(values.copy(order="C"), option=orjson.OPT_SERIALIZE_NUMPY)
+
+    def encode_columns(self, values: np.ndarray) -> bytes:
+        """Return the same as TensorFlow Serving's column form has it."""
+        return self.encode_rows(values)
 
     def raw_answers(self, outputs: np.ndarray) -> list[Any]:
         """Return one nested list a row: probabilities, or values, as TensorFlow Serving would."""

@@ -5,6 +5,7 @@ times slower than one (FACTS, Serving), so several calls side by side share the 
 """
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,18 @@ _FAILURES = (
     RuntimeError,
     ValueError,
 )
+# What ONNX Runtime says of an id that an embedding does not have.
+_OUT_OF_TABLE = "indices element out of data bounds"
 _ERROR_LEVEL = 3
 _WARM_RUNS = 5
 
 
 class ModelUnusable(Exception):
     """A model file that cannot be loaded or run."""
+
+
+class InputRefused(ModelUnusable):
+    """Inputs of the right types and shapes whose values the model cannot take."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,49 @@ class TensorInfo:
         return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
 
 
-class OnnxModel:
-    """A loaded graph. `run` may be called from several threads at once."""
+class Model(ABC):
+    """A loaded model, whatever runs it. `run` may be called from several threads at once."""
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    memory_bytes: int
+
+    @abstractmethod
+    def run(self, inputs: Arrays) -> list[np.ndarray]:
+        """Return the outputs in order, each with the batch as first axis.
+
+        ModelUnusable when the model fails, InputRefused when it cannot take these inputs.
+        """
+
+    def close(self) -> None:  # noqa: B027 — most hold nothing
+        """Give back what the model holds outside this process."""
+
+    def zeros(self, rows: int, free_length: int = 1) -> Arrays:
+        """Return inputs of `rows` rows of zeros; other free axes have length `free_length`."""
+        return {
+            spec.name: np.zeros(
+                (rows, *(free_length if length < 0 else length for length in spec.shape[1:])), spec.dtype
+            )
+            for spec in self.inputs
+        }
+
+    def measure_seconds(self, rows: int, free_length: int = 1) -> float:
+        """Return the seconds of one run of `rows` rows: the least of a few, after a first that is not counted.
+
+        The least, not the mean: another process on the same cores only ever adds.
+        """
+        inputs = self.zeros(rows, free_length)
+        self.run(inputs)
+        least = float("inf")
+        for _ in range(_WARM_RUNS):
+            started = time.perf_counter()
+            self.run(inputs)
+            least = min(least, time.perf_counter() - started)
+        return least
+
+
+class OnnxModel(Model):
+    """A loaded graph."""
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -95,30 +143,9 @@ class OnnxModel:
         try:
             return self._session.run(self._output_names, inputs)  # type: ignore[no-any-return]
         except _FAILURES as error:
+            if _OUT_OF_TABLE in str(error):
+                raise InputRefused("a number is outside the table that the model looks it up in") from error
             raise ModelUnusable(f"the model failed: {_first_line(error)}") from error
-
-    def zeros(self, rows: int, free_length: int = 1) -> Arrays:
-        """Return inputs of `rows` rows of zeros; other free axes have length `free_length`."""
-        return {
-            spec.name: np.zeros(
-                (rows, *(free_length if length < 0 else length for length in spec.shape[1:])), spec.dtype
-            )
-            for spec in self.inputs
-        }
-
-    def measure_seconds(self, rows: int, free_length: int = 1) -> float:
-        """Return the seconds of one run of `rows` rows: the least of a few, after a first that is not counted.
-
-        The least, not the mean: another process on the same cores only ever adds.
-        """
-        inputs = self.zeros(rows, free_length)
-        self.run(inputs)
-        least = float("inf")
-        for _ in range(_WARM_RUNS):
-            started = time.perf_counter()
-            self.run(inputs)
-            least = min(least, time.perf_counter() - started)
-        return least
 
 
 def _describe(node: Any) -> TensorInfo:

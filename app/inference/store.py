@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.inference.catalogue import VersionEntry
 from app.inference.predictor import Predictor
-from app.models.bundle import MANIFEST, SERVING_FILES, BundleCorrupt, read_manifest
+from app.models.bundle import MANIFEST, BundleCorrupt, read_manifest, serving_files
 from app.storage.blobs import BlobStore
 
 _log = logging.getLogger(__name__)
@@ -61,8 +61,9 @@ class BundleStore:
         temporary = Path(tempfile.mkdtemp(dir=self._folder, prefix=".fetch-"))
         try:
             self._blobs.get_file(f"{entry.blob_prefix}/{MANIFEST}", temporary / MANIFEST)
-            for name in read_manifest(temporary / MANIFEST)["files"]:
-                if name in SERVING_FILES:
+            manifest = read_manifest(temporary / MANIFEST)
+            for name in manifest["files"]:
+                if name in serving_files(manifest):
                     self._blobs.get_file(f"{entry.blob_prefix}/{name}", temporary / name)
             try:
                 temporary.rename(target)

@@ -84,9 +84,8 @@ class Encoder:
                 answer = answers[start] if work.size == 1 else b",".join(answers[start:stop])
                 bodies.append(b'{"predictions":[%b]%b' % (answer, self._tail))
             else:
-                head = b'{"predictions":' if work.form is Form.TF_ROWS else b'{"outputs":'
-                # orjson writes NaN as null, which is what JSON has for it.
-                part = orjson.dumps(values[start:stop].copy(order="C"), option=orjson.OPT_SERIALIZE_NUMPY)
-                bodies.append(head + part + b"}")
+                is_rows = work.form is Form.TF_ROWS
+                part = (predictor.encode_rows if is_rows else predictor.encode_columns)(values[start:stop])
+                bodies.append((b'{"predictions":' if is_rows else b'{"outputs":') + part + b"}")
             start = stop
         return bodies

@@ -26,7 +26,7 @@ from app.core.clock import to_rfc3339, utc_now
 FORMAT = 1
 MANIFEST = "manifest.json"
 # What a prediction needs; `model.keras` is left where it is.
-SERVING_FILES = frozenset({"model.onnx", "preprocessing.json", "tokenizer.json", "decode.onnx"})
+SERVING_FILES = frozenset({"model.onnx", "explain.onnx", "preprocessing.json", "tokenizer.json", "decode.onnx"})
 # Manifests are a few kilobytes; a larger one was not written here.
 MAX_MANIFEST_BYTES = 16 << 20
 
@@ -49,6 +49,11 @@ _FACTS: dict[str, Any] = {
     "embedding": None,
     "fingerprint": {},
 }
+
+
+def serving_files(manifest: dict[str, Any]) -> frozenset[str]:
+    """Return the names of the files that a prediction may need; the Keras file where Keras itself serves."""
+    return SERVING_FILES | {"model.keras"} if manifest["runtime"] == "tensorflow" else SERVING_FILES
 
 
 class BundleCorrupt(Exception):

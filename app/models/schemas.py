@@ -143,6 +143,6 @@ def upload_schema() -> dict[str, Any]:
         "file": {"type": "string", "format": "binary"},
         "name": {"type": "string", "pattern": MODEL_NAME, "description": fields["name"].description},
     }
-    for name in ("labels", "input_scale", "architecture", "description"):
+    for name in ("labels", "input_scale", "channel_order", "architecture", "description"):
         properties[name] = {"type": "string", "description": fields[name].description}
     return {"type": "object", "required": ["file", "name"], "properties": properties, "additionalProperties": False}

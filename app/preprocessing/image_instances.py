@@ -29,7 +29,7 @@ def image_column(
             if isinstance(value, list):
                 pixels.append(bring(_numbers(value), frame))
             else:
-                content = _file(value, bool(column["files"]))
+                content = read_file(value, bool(column["files"]))
                 left = _count_down(left, content)
                 pixels.append(decode(content, frame))
         except ImageRefused as error:
@@ -48,8 +48,8 @@ def _count_down(left: int, content: bytes) -> int:
     return left - width * height
 
 
-def _file(value: object, are_files: bool) -> bytes:
-    """The bytes of `{"b64": …}`, or of a bare string; a data URL's head is passed over."""
+def read_file(value: object, are_files: bool = True) -> bytes:
+    """Return the bytes of `{"b64": …}`, or of a bare string; a data URL's head is passed over. Refused."""
     wanted = 'a PNG or JPEG image as {"b64": "…"}, or nested lists of pixels' if are_files else "nested lists of pixels"
     text = value
     if isinstance(value, dict):

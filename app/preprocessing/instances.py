@@ -15,6 +15,7 @@ from app.core.errors import Unprocessable
 from app.preprocessing.columns import ColumnArrays
 from app.preprocessing.image_instances import image_column
 from app.preprocessing.refusal import Refused
+from app.preprocessing.tensor_instances import holds_truth, tensor_column
 
 InstanceColumns = Sequence[Mapping[str, Any]]
 _SHOWN = 60
@@ -30,7 +31,7 @@ def columns_from_instances(instances: Sequence[object], instance_columns: Instan
     known = {column["name"] for column in instance_columns}
     bare = read[0] if len(read) == 1 else None
     # The bare value of an image is an object too; a column called b64 goes before.
-    takes_files = bare is not None and bare["type"] == "image" and "b64" not in known
+    takes_files = bare is not None and bare["type"] in ("image", "tensor") and "b64" not in known
     gathered: dict[str, list[Any]] = {column["name"]: [None] * len(instances) for column in read}
     for index, instance in enumerate(instances):
         if isinstance(instance, dict) and not (takes_files and instance.keys() == {"b64"}):
@@ -54,10 +55,9 @@ def _column(column: Mapping[str, Any], values: list[Any], bare: bool) -> NDArray
     type_ = column["type"]
     if type_ == "array":
         return _arrays(column, values, bare)
-    if type_ == "image":
-        return image_column(
-            column, values, lambda index, why: _refusal(index, column["name"], why, values[index], bare)
-        )
+    if type_ in ("image", "tensor"):
+        read = image_column if type_ == "image" else tensor_column
+        return read(column, values, lambda index, why: _refusal(index, column["name"], why, values[index], bare))
     convert = _CONVERTERS[type_]
     converted: list[Any] = []
     try:
@@ -99,15 +99,9 @@ def _array(value: object, shape: tuple[int, ...]) -> Any:
         )
     if array.dtype.kind not in "iuf":
         return _with_nulls(value, shape)
-    if _holds_truth(value):
+    if holds_truth(value):
         raise Refused("expected numbers, not true or false")
     return array
-
-
-def _holds_truth(value: list[Any]) -> bool:
-    """Tell whether a list, or one inside it, holds true or false, which NumPy takes for 1 and 0."""
-    types = set(map(type, value))
-    return bool in types or (list in types and any(map(_holds_truth, value)))
 
 
 def _with_nulls(value: list[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -32,6 +32,8 @@ _METHODS: Final = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+_ORIENTATION: Final = 0x0112  # EXIF 2.3, table 4
+_SIDEWAYS: Final = (5, 6, 7, 8)
 _GREY: Final = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 # What Pillow raises for files that are cut off, damaged or no images.
 _BROKEN: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, OverflowError,
@@ -76,6 +78,17 @@ def open_image(content: bytes) -> Image.Image:
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise ImageRefused(f"has {width} × {height} pixels; at most {MAX_PIXELS}, and {MAX_SIDE} a side, are taken")
     return image
+
+
+def displayed_size(content: bytes) -> tuple[int, int]:
+    """Return width and height as an image is looked at, turned as its EXIF orientation says. ImageRefused."""
+    image = open_image(content)
+    try:
+        sideways = image.getexif().get(_ORIENTATION) in _SIDEWAYS
+    except _BROKEN:
+        sideways = False
+    width, height = image.size
+    return (height, width) if sideways else (width, height)
 
 
 def decode(content: bytes, frame: Frame | None = None) -> NDArray[np.uint8]:

@@ -168,3 +168,17 @@ def test_metadata(run: Any) -> None:
 def test_status() -> None:
     (status,) = status_body(3)["model_version_status"]
     assert status == {"version": "3", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+
+
+def test_metadata_of_an_uploaded_model_is_its_own_signature() -> None:
+    spec = {"name": "tokens", "dtype": "int32", "shape": [-1, -1]}
+    manifest = {
+        "recipe": None,
+        "embedding": None,
+        "instance": {"columns": [{"name": "tokens", "type": "array"}], "bare": True},
+        "signature": {"inputs": [spec], "outputs": [{"name": "y", "dtype": "float32", "shape": [-1, 4]}]},
+    }
+    signature = metadata_body("m", 1, manifest)["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    tokens = signature["inputs"]["tokens"]
+    assert (tokens["dtype"], [one["size"] for one in tokens["tensor_shape"]["dim"]]) == ("DT_INT32", ["-1", "-1"])
+    assert [one["size"] for one in signature["outputs"]["y"]["tensor_shape"]["dim"]] == ["-1", "4"]

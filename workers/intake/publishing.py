@@ -106,6 +106,7 @@ def _answer(ask: Ask, inputs: list[np.ndarray]) -> list[np.ndarray]:
 def _write(folder: Path, signature: dict[str, Any], runtime: str, parameters: int, order: dict[str, Any]) -> None:
     scale = order["input_scale"]
     fitted = {"kind": "tensors", "format": 1, **signature, "input_scale": scale, "labels": order["labels"]}
+    fitted["channel_order"] = order.get("channel_order")
     (folder / "preprocessing.json").write_bytes(orjson.dumps(fitted))
     write_bundle(
         folder,

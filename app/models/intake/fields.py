@@ -1,7 +1,7 @@
 """What a client may say about an uploaded model: the text fields of the form."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -33,6 +33,9 @@ class UploadFields(BaseModel):
     labels: list[Label] | None = Field(None, description="JSON list of the classes, in the order of the output.")
     input_scale: InputScale | None = Field(
         None, description='JSON object, `{"multiply": 0.003921569, "add": 0}`: applied to inputs, in training too.'
+    )
+    channel_order: Literal["rgb", "bgr"] | None = Field(
+        None, description="In which order the model reads the colours of an image file; `rgb` by default."
     )
     architecture: str | None = Field(
         None, description="Architecture JSON of an HDF5 file that holds weights only; may be sent as a file part."

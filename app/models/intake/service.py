@@ -143,6 +143,7 @@ class IntakeService:
             "output": str(folder / "output"),
             "labels": fields.labels,
             "input_scale": fields.scale_json,
+            "channel_order": fields.channel_order,
             "limits": self.limits.to_json(),
         }
         return run_child(order, folder, size, self.limits)

@@ -43,6 +43,20 @@ def test_a_real_model_is_taken_in_and_says_the_same(name: str, url: str, data_di
     found = twin.run({spec["name"]: values.astype(spec["dtype"]) for spec, values in zip(specs, inputs, strict=True)})
     for values, wanted in zip(found, outputs, strict=True):
         np.testing.assert_allclose(values, wanted, rtol=TOLERANCE, atol=TOLERANCE)
+    ref = f"{version['name']}@{version['version']}"
+    with httpx.Client(base_url=url, timeout=60) as client:
+        columns = {spec["name"]: values.tolist() for spec, values in zip(specs, inputs, strict=True)}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        # At once: natively, and as TensorFlow Serving in both of its forms.
+        native = client.post(f"/v1/models/{ref}/predict", json={"instances": rows}).raise_for_status()
+        place = f"/v1/models/{version['name']}/versions/{version['version']}:predict"
+        by_row = client.post(place, json={"instances": rows}).raise_for_status().json()["predictions"]
+        by_column = client.post(place, json={"inputs": columns}).raise_for_status().json()["outputs"]
+        for found in (native.json()["predictions"], by_row, by_column):
+            np.testing.assert_allclose(np.array(found), outputs[0], rtol=TOLERANCE, atol=TOLERANCE)
+        told = client.get(f"/v1/models/{version['name']}/versions/{version['version']}/metadata").json()
+    signature = told["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert set(signature["inputs"]) == set(columns)
 
 
 def test_a_checkpoint_is_taken_in_with_its_tokenizer(url: str, tmp_path: Path) -> None:
