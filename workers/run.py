@@ -220,7 +220,11 @@ class Run:
             error = _error("storage_full", "The finished model could not be stored.", retryable=True)
             return Outcome("requeue", error, charge=True, reason="retryable")
         bundle = PublishedBundle(
-            prefix, json.loads(manifest_bytes), bytes=size, sha256=hashlib.sha256(manifest_bytes).hexdigest()
+            prefix,
+            json.loads(manifest_bytes),
+            bytes=size,
+            sha256=hashlib.sha256(manifest_bytes).hexdigest(),
+            base=self.job.resolved.get("params", {}).get("base"),
         )
         ref = self.recorder.write(
             lambda session: jobs.succeed(

@@ -91,11 +91,11 @@ class Catalogue:
 EMPTY = Catalogue(-1, (), ())
 
 
-def parse_ref(ref: str) -> tuple[str, Selector]:
+def parse_ref(ref: str, param: str = "model") -> tuple[str, Selector]:
     """Return name and selector of `name`, `name@3` or `name@alias`; NotFound for what is no ref."""
     match = _REF.fullmatch(ref)
     if match is None:
-        raise model_not_found(ref)
+        raise model_not_found(ref, param)
     name, version, alias = match.groups()
     return name, int(version) if version else alias
 
@@ -105,6 +105,6 @@ def format_ref(name: str, selector: Selector) -> str:
     return name if selector is None else f"{name}@{selector}"
 
 
-def model_not_found(ref: str) -> NotFound:
+def model_not_found(ref: str, param: str = "model") -> NotFound:
     """Return the error for a ref that no model has."""
-    return NotFound(f"There is no model {ref[:130]!r}.", code="model_not_found", param="model")
+    return NotFound(f"There is no model {ref[:130]!r}.", code="model_not_found", param=param)

@@ -83,6 +83,7 @@ class DryRun(Answer):
 
     resolved: dict[str, Any]
     parameters: int
+    trainable_parameters: int | None = Field(None, description="Of a job with `params.base`: those that are trained.")
     steps: int
     memory_bytes: int
     seconds: float

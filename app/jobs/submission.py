@@ -19,6 +19,7 @@ from app.jobs.repository import NewJob, create_job, queries
 from app.jobs.requests import EvaluateRequest, JobKind, PredictRequest, dataset_roles
 from app.jobs.schemas import BatchDryRun, DryRun
 from app.models import repository as models
+from app.recipes.base import BaseModel, open_base
 from app.recipes.request import JobRequest
 from app.recipes.resolve import resolve
 from app.storage.blobs import BlobStore
@@ -75,7 +76,7 @@ class Submission:
             return _of_plan(request, datasets, model, plan_predict(request, model, data, names))
         if isinstance(request, EvaluateRequest) and model is not None:
             return _of_plan(request, datasets, model, plan_evaluate(request, model, data["all"]))
-        return _of_training(request, datasets, data)
+        return _of_training(request, datasets, data, self._read_base(project, request))
 
     def dry_run(self, project: str, request: JobKind) -> DryRun | BatchDryRun:
         """Say what the job would do; write nothing."""
@@ -145,20 +146,39 @@ class Submission:
             raise model_not_found(ref) from None
         return ReadModel(name, row.version, row.recipe, row.parameters, row.bytes, row.manifest, fitted)
 
+    def _read_base(self, project: str, request: JobKind) -> BaseModel | None:
+        """Return the model that a training starts from, None where it names none; NotFound where there is none."""
+        ref = request.params.get("base") if isinstance(request, JobRequest) else None
+        if not isinstance(ref, str):
+            return None
+        name, selector = parse_ref(ref, param="params.base")
+        with self.database.reading() as session:
+            row = models.find_version(session, project, name, selector)
+        if row is None:
+            raise model_not_found(ref, param="params.base")
+        try:
+            fitted = orjson.loads(self.blobs.get_bytes(f"{row.blob_prefix}/preprocessing.json"))
+        except FileNotFoundError:  # deleted since its row was read
+            raise model_not_found(ref, param="params.base") from None
+        return open_base(name, row.version, row.manifest, fitted)
+
     def _require_space(self) -> None:
         if shutil.disk_usage(self.settings.home_dir).free < self.settings.min_free_bytes:
             raise StorageFull("The server's disk is nearly full; no job is taken until there is space.")
 
 
-def _of_training(request: JobKind, datasets: dict[str, str], data: dict[str, StoredDataset]) -> Checked:
+def _of_training(
+    request: JobKind, datasets: dict[str, str], data: dict[str, StoredDataset], base: BaseModel | None
+) -> Checked:
     if not isinstance(request, JobRequest):
         raise TypeError(f"no training: {type(request).__name__}")
-    resolution = resolve(request, data)
+    resolution = resolve(request, data, base)
     estimate = resolution.estimate
     dry_run = DryRun(
         resolved=resolution.resolved,
         warnings=resolution.warnings,
         parameters=estimate["parameters"],
+        trainable_parameters=estimate["trainable_parameters"],
         steps=estimate["steps"],
         memory_bytes=estimate["memory_bytes"],
         seconds=estimate["seconds"],
@@ -172,6 +192,7 @@ def _of_training(request: JobKind, datasets: dict[str, str], data: dict[str, Sto
         warnings=resolution.warnings,
         seconds=estimate["seconds"],
         dry_run=dry_run,
+        models={} if base is None else {"base": (base.name, base.version)},
     )
 
 

@@ -44,6 +44,10 @@ _FACTS: dict[str, Any] = {
     "class_shares": None,
     "metrics": {},
     "parameters": 0,
+    # Each layer with what it reads and gives: see workers.architectures.graph.describe_layers.
+    "layers": [],
+    # Ref of the model that the training started from.
+    "base": None,
     "runtime": "onnx",
     # Of a model that embeds texts: the graph's output, "mean", "first" or "max", and whether vectors have length 1.
     "embedding": None,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.core.errors import Unprocessable
 from app.preprocessing import findings
+from app.preprocessing.base_rows import BaseRows, Fitted, continued_target
 from app.preprocessing.clean import hash_table
 from app.preprocessing.columns import Column, ColumnArrays, RowSource, Table
 from app.preprocessing.fitted import FittedRows
@@ -82,19 +83,25 @@ class Prepared:
     counts: dict[str, int]
 
 
-def prepare(resolved: Resolved, data: Mapping[str, RowSource], *, only_look: bool = False) -> Prepared:
+def prepare(
+    resolved: Resolved, data: Mapping[str, RowSource], *, only_look: bool = False, base: Fitted | None = None
+) -> Prepared:
     """Read, clean, split, fit and transform what `resolved` names; `data` by role: "all", or the splits' names.
 
-    Deterministic. With `only_look` the splits have no inputs and no raw columns. Raises Unprocessable, with the field
-    of the request, for data that cannot be trained on.
+    Deterministic. With `only_look` the splits have no inputs and no raw columns. `base`: the preprocessing of the model
+    that the job starts from. Raises Unprocessable, with the field of the request, for data that cannot be trained on.
     """
     # Jobs of the first release name no family.
     family = FAMILIES[resolved.get("family", "tabular")]
+    if base is not None and isinstance(family, TabularRows):
+        family = BaseRows(base, family.find)
     roles, clean = resolved["columns"], resolved["preprocessing"]["clean"]
     types = {column.name: column for column in main_source(data).columns}
     draft = read_splits(resolved, data)
     read = family.choose_inputs(draft, [types[name] for name in roles["input"]], resolved)
     target = fit_target(resolved, types, draft.tables[TRAIN])
+    if base is not None:
+        target = continued_target(base, resolved, types[target_names(roles)[0]].type) or target
     if isinstance(target, ClassTarget):
         _match_labels(draft, target, compared_names(roles), clean)
     ignored = [column for name, column in types.items() if name not in {one.name for one in read}]

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from app.preprocessing.arrays import ArraysPreprocessing
 from app.preprocessing.columns import ColumnArrays
 from app.preprocessing.images import ImagePreprocessing
 from app.preprocessing.tabular import TabularPreprocessing
@@ -35,6 +36,7 @@ class Preprocessing(Protocol):
 
 
 KINDS: dict[str, Callable[[dict[str, Any]], Preprocessing]] = {
+    "arrays": ArraysPreprocessing.from_json,
     "tabular": TabularPreprocessing.from_json,
     "images": ImagePreprocessing.from_json,
     "tensors": TensorsPreprocessing.from_json,

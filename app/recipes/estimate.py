@@ -20,19 +20,22 @@ MEMORY_OF_TRAINER_BYTES = 750 * 2**20
 class Counts:
     """Parameters of a network; multiplications and values in memory of one row on its way through.
 
-    `row_bytes`: what a row's inputs take in the trainer's memory.
+    `row_bytes`: what a row's inputs take in the trainer's memory. `trainable`: of a model that starts from another, the
+    parameters that are trained.
     """
 
     parameters: int
     operations: int
     row_values: int
     row_bytes: int
+    trainable: int | None = None
 
 
 class Estimate(TypedDict):
     """Answer of a dry run. `steps` are the optimizer's at most; `seconds` are for two CPU cores."""
 
     parameters: int
+    trainable_parameters: int | None
     steps: int
     memory_bytes: int
     seconds: float
@@ -60,7 +63,12 @@ def estimate_job(
     if stride > 1:
         basis += f"; data looked at through every {stride}th row"
     return Estimate(
-        parameters=counts.parameters, steps=steps, memory_bytes=int(memory), seconds=round(seconds, 1), basis=basis
+        parameters=counts.parameters,
+        trainable_parameters=counts.trainable,
+        steps=steps,
+        memory_bytes=int(memory),
+        seconds=round(seconds, 1),
+        basis=basis,
     )
 
 

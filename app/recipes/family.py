@@ -13,7 +13,10 @@ from app.recipes.request import JobRequest
 
 @dataclass(frozen=True)
 class Scene:
-    """What is known of a job before its rows are looked at. `rows`: about how many the training split will have."""
+    """What is known of a job before its rows are looked at. `rows`: about how many the training split will have.
+
+    `labels`: those of the target, of a classification; `targets`: its columns.
+    """
 
     recipe: Recipe
     request: JobRequest
@@ -21,6 +24,8 @@ class Scene:
     inputs: Sequence[Column]
     rows: int
     classes: int
+    labels: Sequence[Any] = ()
+    targets: Sequence[str] = ()
 
 
 class Family(Protocol):

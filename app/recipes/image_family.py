@@ -102,9 +102,7 @@ class ImageFamily:
 
     def look(self, resolved: Mapping[str, Any], data: Mapping[str, RowSource]) -> tuple[Prepared, int]:
         """Draw the splits without reading an image."""
-        column = resolved["columns"]["input"][0]
-        peeked: dict[str, RowSource] = {role: PeekedImages(source, column, role) for role, source in data.items()}
-        return prepare(resolved, peeked, only_look=True), 1
+        return prepare(resolved, peek(resolved, data), only_look=True), 1
 
     def count(self, resolved: Mapping[str, Any], prepared: Prepared, classes: int | None) -> Counts:
         """Count the network, or the list of layers."""
@@ -117,6 +115,12 @@ class ImageFamily:
             task: LayersTask = "multilabel" if resolved["multilabel"] else resolved["task"]
             return count_layers(architecture["layers"], shape, outputs, task, LAYERS_PATH, row_bytes)
         return demand_buildable(count_images(architecture, shape, outputs, row_bytes), "filters or blocks")
+
+
+def peek(resolved: Mapping[str, Any], data: Mapping[str, RowSource]) -> dict[str, RowSource]:
+    """Return sources of which no image is read."""
+    column = resolved["columns"]["input"][0]
+    return {role: PeekedImages(source, column, role) for role, source in data.items()}
 
 
 def _shape(params: Mapping[str, Any]) -> Shape:

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from app.recipes.fine_tuning_params import FineTuningParams, InputScale
 from app.recipes.layers_params import Layers
 from app.recipes.request import Request
 
@@ -67,20 +68,7 @@ class Augmentation(Request):
     )
 
 
-class InputScale(Request):
-    """What a pixel's value (0 to 255) becomes: value · multiply + add."""
-
-    multiply: float = Field(gt=-1e6, lt=1e6)
-    add: float = Field(0.0, gt=-1e9, lt=1e9)
-
-    @model_validator(mode="after")
-    def _not_zero(self) -> "InputScale":
-        if self.multiply == 0:
-            raise ValueError("multiply must not be 0")
-        return self
-
-
-class ImageParams(Request):
+class ImageParams(FineTuningParams):
     """Parameters of `image-classification`."""
 
     image_size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(

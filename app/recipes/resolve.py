@@ -9,10 +9,13 @@ from app.preprocessing.columns import RowSource
 from app.preprocessing.partition import main_source, target_names
 from app.preprocessing.prepare import Prepared
 from app.preprocessing.split import TRAIN, VALIDATION
+from app.recipes.base import BaseModel
 from app.recipes.catalog import find_recipe
 from app.recipes.estimate import Estimate, estimate_job
 from app.recipes.families import FAMILIES
 from app.recipes.family import Scene
+from app.recipes.fine_tuning import FineTuning
+from app.recipes.fine_tuning_params import without_fine_tuning
 from app.recipes.recipe import Recipe
 from app.recipes.request import JobRequest, plain
 from app.recipes.roles import resolve_columns
@@ -30,23 +33,30 @@ class Resolution:
     estimate: Estimate
 
 
-def resolve(request: JobRequest, data: Mapping[str, RowSource]) -> Resolution:
+def resolve(request: JobRequest, data: Mapping[str, RowSource], base: BaseModel | None = None) -> Resolution:
     """Return the complete job for `request` on `data` (by role: "all", or "train" and perhaps "validation", "test").
 
+    `base`: the model that the job starts from, where it names one.
     Raises Unprocessable that names the field and the choices there are.
     """
     recipe = _recipe(request)
-    family = FAMILIES[recipe.family]
-    params = family.resolve_params(recipe, request)
+    columns = {column.name: column for column in main_source(data).columns}
+    family, asked = FAMILIES[recipe.family], request.columns
+    tuning = None if base is None else FineTuning(base, family, recipe.family)
+    if tuning is None:
+        params = without_fine_tuning(family.resolve_params(recipe, request), request.params, recipe.family)
+    else:
+        family, asked = tuning, tuning.choose_columns(asked, columns)
+        params = tuning.resolve_params(recipe, request)
     official = given_splits(data)
-    roles = resolve_columns(request.columns, recipe, data)
+    roles = resolve_columns(asked, recipe, data)
     targets = target_names(roles)
     clean = plain(request.preprocessing.clean)
     facts = read_target(recipe.task, targets, data, clean)
     split = resolve_split(request.preprocessing.split, roles, recipe.task, facts, data)
-    columns = {column.name: column for column in main_source(data).columns}
     inputs = [columns[name] for name in roles["input"]]
-    scene = Scene(recipe, request, data, inputs, _training_rows(facts, split, official), len(facts.labels))
+    rows, labels = _training_rows(facts, split, official), facts.labels
+    scene = Scene(recipe, request, data, inputs, rows, len(labels), labels, targets)
     family.settle(params, scene)
     resolved: dict[str, Any] = {
         "recipe": recipe.name,
@@ -77,7 +87,8 @@ def resolve(request: JobRequest, data: Mapping[str, RowSource]) -> Resolution:
         _settle_duplicates(clean, prepared)
     counts = family.count(resolved, prepared, len(facts.labels) if stride > 1 else None)
     estimate = estimate_job(resolved, prepared, counts, stride, family.operations_per_second)
-    return Resolution(resolved, [*_notes(prepared), *prepared.warnings, *warnings], estimate)
+    base_warnings = [] if tuning is None else tuning.warnings
+    return Resolution(resolved, [*_notes(prepared), *prepared.warnings, *base_warnings, *warnings], estimate)
 
 
 def _settle_duplicates(clean: dict[str, Any], prepared: Prepared) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.core.errors import Unprocessable
+from app.preprocessing.base_rows import Fitted
 from app.preprocessing.columns import RowSource
 from app.preprocessing.prepare import Prepared, prepare
 from app.preprocessing.tabular import TabularPreprocessing
@@ -75,17 +76,7 @@ class TabularFamily:
 
     def look(self, resolved: Mapping[str, Any], data: Mapping[str, RowSource]) -> tuple[Prepared, int]:
         """Prepare the data, or every k-th row of what is large; return k too."""
-        sampled, stride = sample(data, len(resolved["columns"]["input"]) + 1)
-        try:
-            prepared = prepare(resolved, sampled)
-        except Unprocessable:
-            if stride == 1:
-                raise
-            # What a sample lacks, all rows may have: only they can refuse a request.
-            return prepare(resolved, data), 1
-        if stride > 1:
-            prepared = replace(prepared, warnings=[one for one in prepared.warnings if one["code"] not in ONLY_WHOLE])
-        return prepared, stride
+        return look_at_table(resolved, data)
 
     def count(self, resolved: Mapping[str, Any], prepared: Prepared, classes: int | None) -> Counts:
         """Count the dense network, or the list of layers."""
@@ -98,3 +89,20 @@ class TabularFamily:
             shape, size = row_shape(preprocessing), row_bytes(preprocessing)
             return count_layers(architecture["layers"], shape, outputs, task, LAYERS_PATH, size)
         return demand_buildable(count_mlp(architecture, preprocessing, outputs), "width, num_layers or units")
+
+
+def look_at_table(
+    resolved: Mapping[str, Any], data: Mapping[str, RowSource], base: Fitted | None = None
+) -> tuple[Prepared, int]:
+    """Prepare the data, or every k-th row of what is large; return k too. `base`: as `prepare` has it."""
+    sampled, stride = sample(data, len(resolved["columns"]["input"]) + 1)
+    try:
+        prepared = prepare(resolved, sampled, base=base)
+    except Unprocessable:
+        if stride == 1:
+            raise
+        # What a sample lacks, all rows may have: only they can refuse a request.
+        return prepare(resolved, data, base=base), 1
+    if stride > 1:
+        prepared = replace(prepared, warnings=[one for one in prepared.warnings if one["code"] not in ONLY_WHOLE])
+    return prepared, stride

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from app.recipes.fine_tuning_params import FineTuningParams, InputScale
 from app.recipes.layers_params import Layers
 from app.recipes.request import Request
 
@@ -58,10 +59,13 @@ class Mlp(Request):
     category_embeddings: CategoryEmbeddings = Field(default_factory=CategoryEmbeddings)
 
 
-class TabularParams(Request):
+class TabularParams(FineTuningParams):
     """Parameters of `tabular-classification` and `tabular-regression`."""
 
     architecture: Annotated[Mlp | Layers, Field(discriminator="type")] = Field(default_factory=Mlp)
+    input_scale: InputScale | None = Field(
+        None, description="What a value becomes before an uploaded base reads it. Default: as its upload said."
+    )
 
 
 def settle_architecture(architecture: dict[str, Any], task: str, rows: int, columns: int) -> None:

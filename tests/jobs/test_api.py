@@ -110,7 +110,8 @@ def test_a_dry_run_queues_nothing(client: httpx.Client, database: Database, data
     before = world.count(database, jobs_table())
     answer = client.post("/v1/jobs?dry_run=true", json=request_for(dataset))
     assert answer.status_code == 200
-    assert set(answer.json()) == {"resolved", "parameters", "steps", "memory_bytes", "seconds", "warnings"}
+    told = {"resolved", "parameters", "trainable_parameters", "steps", "memory_bytes", "seconds", "warnings"}
+    assert set(answer.json()) == told
     assert answer.json()["parameters"] > 0
     assert world.count(database, jobs_table()) == before
 

@@ -11,6 +11,7 @@ from app.models.bundle import write_bundle
 from app.models.intake.arithmetic import ModelFacts
 from app.models.intake.findings import plain
 from app.models.intake.rewrite.refused import Refused
+from workers.architectures.graph import describe_layers
 from workers.intake.load_keras import load_model
 from workers.intake.onnx_twin import Ask
 from workers.intake.twins import FAILURES, ROWS, ask_keras, write_twin
@@ -38,7 +39,7 @@ def publish(
     model.save(folder / "model.keras")
     runtime, onnx = write_twin(ask, folder / "model.onnx", signature, inputs, expected)
     parameters = int(model.count_params())
-    _write(folder, signature, runtime, parameters, order)
+    _write(folder, signature, runtime, parameters, describe_layers(model), order)
     return {
         "accepted": True,
         "format": loaded.facts.format,
@@ -103,7 +104,14 @@ def _answer(ask: Ask, inputs: list[np.ndarray]) -> list[np.ndarray]:
         raise Refused("unusable", message) from error
 
 
-def _write(folder: Path, signature: dict[str, Any], runtime: str, parameters: int, order: dict[str, Any]) -> None:
+def _write(
+    folder: Path,
+    signature: dict[str, Any],
+    runtime: str,
+    parameters: int,
+    layers: list[dict[str, Any]],
+    order: dict[str, Any],
+) -> None:
     scale = order["input_scale"]
     fitted = {"kind": "tensors", "format": 1, **signature, "input_scale": scale, "labels": order["labels"]}
     fitted["channel_order"] = order.get("channel_order")
@@ -118,6 +126,7 @@ def _write(folder: Path, signature: dict[str, Any], runtime: str, parameters: in
             },
             "labels": order["labels"],
             "parameters": parameters,
+            "layers": layers,
             "runtime": runtime,
             "fingerprint": {"keras": keras.__version__},
         },

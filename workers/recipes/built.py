@@ -30,6 +30,9 @@ class Built:
     `enter` makes what the trainer keeps of rows (`FittedRows.keep`) into inputs of the models; None: it is the same.
     `vary` alters a batch of inputs in training only, a pure function of them and of the key (2,) int32: the seed and
     what counts the batches. Both are TensorFlow functions of tensors by name.
+
+    Of a model that starts from another: `slow` are the variables that are trained at a share of the rate, and `export`
+    returns the model as it is kept, where that is not `serving_model`: with adapters merged into their kernels.
     """
 
     training_model: Any
@@ -38,3 +41,5 @@ class Built:
     members: int = 1
     enter: Callable[[Tensors], Tensors] | None = None
     vary: Callable[[Tensors, Any], Varied] | None = None
+    slow: tuple[Any, ...] = ()
+    export: Callable[[], Any] | None = None

@@ -29,6 +29,11 @@ def build(resolved: Mapping[str, Any], prepared: Prepared) -> Built:
         built = build_resnet(architecture, shape, preprocessing.outputs, task)
     else:
         built = build_cnn(architecture, shape, preprocessing.outputs, task)
+    return with_images(built, resolved, preprocessing)
+
+
+def with_images(built: Built, resolved: Mapping[str, Any], preprocessing: ImagePreprocessing) -> Built:
+    """Return the models with what brings kept pixels to their scale, and varies them."""
     scale = preprocessing.scale
 
     def enter(kept: Tensors) -> Tensors:

@@ -7,9 +7,10 @@ import keras
 
 from app.core.errors import TrainyardError
 from app.datasets.stored import StoredDataset
+from app.models.bundle import BundleCorrupt, open_bundle
 from app.preprocessing.prepare import Prepared, prepare
 from workers.recipes.built import Built
-from workers.recipes.registry import BUILDERS
+from workers.recipes.registry import BASE, BUILDERS, build
 from workers.trainer import device
 from workers.trainer.checkpoints import Checkpoint, CheckpointCorrupt, latest_whole
 from workers.trainer.control import Control
@@ -22,7 +23,7 @@ from workers.trainer.job import Job
 from workers.trainer.loop import TrainingFunction
 from workers.trainer.loop_plan import Execution, LoopPlan, choose_execution
 from workers.trainer.losses import Objective, loss_name
-from workers.trainer.optimizers import build_optimizer
+from workers.trainer.optimizers import TwoRates, build_optimizer
 from workers.trainer.order import Order
 from workers.trainer.problem import Problem, state_problem
 from workers.trainer.reports import Reports
@@ -87,9 +88,23 @@ def assemble(
 def read_data(order: Order) -> Prepared:
     """Read, clean, split and transform the data of the order; TrainingFailed when it cannot be trained on."""
     try:
-        return prepare(order.resolved, {role: StoredDataset.open(path) for role, path in order.datasets.items()})
+        sources = {role: StoredDataset.open(path) for role, path in order.datasets.items()}
+        return prepare(order.resolved, sources, base=read_base(order))
     except TrainyardError as error:
         raise from_request_error(error) from error
+
+
+def read_base(order: Order) -> dict[str, Any] | None:
+    """Return the preprocessing of the model that the job starts from; TrainingFailed where its bundle is damaged."""
+    if order.resolved["params"].get("base") is None:
+        return None
+    if BASE not in order.models:
+        raise TrainingFailed("configuration_error", "The order names a base and no folder of it.")
+    try:
+        fitted: dict[str, Any] = open_bundle(order.models[BASE], {"preprocessing.json"}).json("preprocessing.json")
+    except BundleCorrupt as error:
+        raise TrainingFailed("configuration_error", f"The base cannot be opened: {error}.") from error
+    return fitted
 
 
 def equip(
@@ -106,9 +121,10 @@ def equip(
     loss = loss_name(training["loss"], problem.task)
     objective = Objective(loss, problem.task, float(regularization["label_smoothing"]))
     variables = built.training_model.trainable_variables
-    optimizer = build_optimizer(training["optimizer"], variables)
+    optimizer = make_optimizer(order, built)
     if precision == "mixed_float16":
         optimizer = device.scale_losses(optimizer, variables)
+    head_epochs = int(order.resolved["params"].get("head_epochs") or 0)
     l1, l2 = float(regularization["l1"]), float(regularization["l2"])
     forward = Forward(built.serving_model, objective, built.enter)
     return Tools(
@@ -119,7 +135,8 @@ def equip(
         state=ModelState(built, optimizer),
         function=TrainingFunction(built, optimizer, objective, plan, l1, l2, order.seed),
         plan=plan,
-        schedule=build_schedule(training["schedule"], int(training["epochs"]), plan.steps_per_epoch),
+        head_function=_head_function(built, optimizer, objective, plan, (l1, l2), order),
+        schedule=build_schedule(training["schedule"], int(training["epochs"]), plan.steps_per_epoch, head_epochs),
         forward=forward,
         figures=EpochFigures(problem, forward, list(training["metrics"])),
         reports=reports,
@@ -127,13 +144,31 @@ def equip(
     )
 
 
+def make_optimizer(order: Order, built: Built) -> Any:
+    """Return the optimizer; of a model that starts from another two, one for each rate."""
+    variables, config = built.training_model.trainable_variables, order.training["optimizer"]
+    if not built.slow:
+        return build_optimizer(config, variables)
+    return TwoRates(config, variables, built.slow, float(order.resolved["params"]["base_learning_rate_ratio"]))
+
+
+def _head_function(
+    built: Built, optimizer: Any, objective: Objective, plan: LoopPlan, penalties: tuple[float, float], order: Order
+) -> TrainingFunction | None:
+    """Return what trains the head alone, in the first epochs of a job that asks for it."""
+    if not order.resolved["params"].get("head_epochs") or not isinstance(optimizer, TwoRates):
+        return None
+    return TrainingFunction(built, optimizer, objective, plan, *penalties, order.seed, optimizer.fast_variables)
+
+
 def build_model(order: Order, prepared: Prepared) -> Built:
     """Build the recipe's model; TrainingFailed when the architecture does not fit the data."""
-    builder = BUILDERS.get(order.recipe)
-    if builder is None:
+    if order.recipe not in BUILDERS:
         raise TrainingFailed("configuration_error", f"This worker does not know the recipe {order.recipe!r}.")
     try:
-        return builder(order.resolved, prepared)
+        return build(order.recipe, order.resolved, prepared, order.models.get(BASE))
+    except BundleCorrupt as error:
+        raise TrainingFailed("configuration_error", f"The base cannot be opened: {error}.") from error
     except (TypeError, ValueError) as error:
         message = str(error).strip().splitlines()[0][:500]
         raise TrainingFailed("configuration_error", f"The architecture cannot be built: {message}") from error

@@ -9,6 +9,7 @@ import orjson
 
 from app.models.bundle import write_bundle
 from app.preprocessing.prepare import Prepared, Split
+from workers.architectures.graph import describe_layers
 from workers.recipes.built import Built
 from workers.recipes.registry import BUILDERS
 from workers.trainer.evaluation import class_shares
@@ -22,6 +23,9 @@ from workers.trainer.problem import Problem, known_rows
 
 def serving_model_of(order: Order, prepared: Prepared, built: Built, precision: str) -> Any:
     """Return the model that is served, in float32: rebuilt with the trained weights where training was not."""
+    if built.export is not None:
+        keras.mixed_precision.set_global_policy("float32")
+        return built.export()
     if precision == "float32":
         return built.serving_model
     keras.mixed_precision.set_global_policy("float32")
@@ -65,6 +69,8 @@ def write_model(
             "class_shares": _class_shares(problem),
             "metrics": metrics,
             "parameters": int(model.count_params()),
+            "layers": describe_layers(model),
+            "base": order.resolved["params"].get("base"),
             "fingerprint": fingerprint,
         },
     )

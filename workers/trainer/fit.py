@@ -53,6 +53,7 @@ class Tools:
     objective: Objective
     state: ModelState
     function: TrainingFunction
+    head_function: TrainingFunction | None
     plan: LoopPlan
     schedule: Schedule
     forward: Forward
@@ -87,6 +88,7 @@ class Fit:
         self.history: list[dict[str, Any]] = []
         self._training = tools.order.training
         self._epochs = int(self._training["epochs"])
+        self._head_epochs = int(tools.order.resolved["params"].get("head_epochs") or 0)
         self._seconds_before = tools.order.trained_seconds
         self._started = self._saved_at = time.monotonic()
         rows, plan = tools.problem.train, tools.plan
@@ -115,7 +117,7 @@ class Fit:
                 if ended := self._look():
                     return ended
             self._finish_epoch()
-            if self.stopper.is_over:
+            if self.stopper.is_over and self.position.epoch > self._head_epochs:
                 return "early_stopping"
             if ended := self._look():
                 return ended
@@ -134,7 +136,7 @@ class Fit:
         started = time.perf_counter()
         data, order, rates, first = self._feed(position, count)
         before = self.step - first
-        sums = self.tools.function(data, order, rates, first, count, tf.constant(position.sums), before)
+        sums = self._function()(data, order, rates, first, count, tf.constant(position.sums), before)
         position.sums = sums.numpy()
         self._pacer.took(count, time.perf_counter() - started)
         self._time_left.stepped(count)
@@ -142,6 +144,11 @@ class Fit:
         if not np.isfinite(position.sums[0]):
             raise diverged(position.epoch + 1, self.step, "training loss", self._rate(), self.stopper.best_epoch)
         self._report_progress(urgent=self._pacer.steps_per_second == 0.0)
+
+    def _function(self) -> TrainingFunction:
+        """What this epoch is trained with: the head alone in the first ones, where that is asked for."""
+        head = self.tools.head_function
+        return head if head is not None and self.position.epoch < self._head_epochs else self.tools.function
 
     def _feed(self, position: Position, count: int) -> tuple[Any, Any, Any, int]:
         rows, plan, seed = self.tools.problem.train, self.tools.plan, self.tools.order.seed
@@ -200,6 +207,9 @@ class Fit:
             )
         if self.stopper.update(epoch, values[self.stopper.monitor]):
             self.best = tools.state.weights()
+        if epoch == self._head_epochs:
+            # Waiting for the head says nothing of what the base will gain.
+            self.stopper.waited = 0
         if plain is not None:
             tools.state.set_weights(plain)
         self._record(epoch, "train", train)

@@ -29,8 +29,17 @@ class TrainingFunction:
     """Runs updates over rows in a given order, and sums what the metrics need on the way."""
 
     def __init__(
-        self, built: Built, optimizer: Any, objective: Objective, plan: LoopPlan, l1: float, l2: float, seed: int
+        self,
+        built: Built,
+        optimizer: Any,
+        objective: Objective,
+        plan: LoopPlan,
+        l1: float,
+        l2: float,
+        seed: int,
+        variables: list[Any] | None = None,
     ) -> None:
+        """`variables`: those that are trained; None: all that the model lets be."""
         model = built.training_model
         self.model = model
         self.built = built
@@ -40,7 +49,7 @@ class TrainingFunction:
         self.plan = plan
         self.seed = seed
         self.l1, self.l2 = l1, l2
-        self._variables = model.trainable_variables
+        self._variables = model.trainable_variables if variables is None else variables
         self._kernels = [v for v in self._variables if v.name == "kernel" or v.name.endswith("_kernel")]
         compiled = plan.execution == "xla"
         self._run = tf.function(self._steps, jit_compile=compiled, autograph=False, reduce_retracing=not compiled)

@@ -1,8 +1,10 @@
 """Optimizers by name, from the resolved request."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 _CLASSES: dict[str, Any] = {
     "sgd": keras.optimizers.SGD,
@@ -76,3 +78,60 @@ def _start_ftrl_at(optimizer: Any, variables: list[Any]) -> None:
     scale = float(optimizer.initial_accumulator_value) ** 0.5 / float(optimizer.learning_rate)
     for linear, variable in zip(linears, variables, strict=True):
         linear.assign(-scale * variable.value)
+
+
+class TwoRates:
+    """Two optimizers of one kind: the second trains `slow` variables at `ratio` times the learning rate.
+
+    So a share of the rate is exactly that with every optimizer: also where the size of the gradient cancels out (Adam),
+    where weights are computed from sums (FTRL), and for the decay of weights. A global norm is clipped over both.
+    """
+
+    def __init__(self, config: dict[str, Any], variables: Sequence[Any], slow: Sequence[Any], ratio: float) -> None:
+        """`config`: as `build_optimizer` has it; `variables`: all that are trained."""
+        self._among = {id(variable) for variable in slow}
+        self.fast_variables = [variable for variable in variables if id(variable) not in self._among]
+        slow_variables = [variable for variable in variables if id(variable) in self._among]
+        self._global_clipnorm = config.get("global_clipnorm")
+        own = {**config, "global_clipnorm": None}
+        self._fast = build_optimizer(own, self.fast_variables)
+        self._slow = build_optimizer({**own, "learning_rate": config["learning_rate"] * ratio}, slow_variables)
+        self._parts = [(self._fast, self.fast_variables), (self._slow, slow_variables)]
+        self._ratio = ratio
+
+    @property
+    def variables(self) -> list[Any]:
+        """The state of both."""
+        return [*self._fast.variables, *self._slow.variables]
+
+    @property
+    def use_ema(self) -> bool:
+        """Whether moving averages of the weights are kept."""
+        return bool(self._fast.use_ema)
+
+    @property
+    def learning_rate(self) -> Any:
+        """The rate of the first."""
+        return self._fast.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Any) -> None:
+        self._fast.learning_rate = rate
+        self._slow.learning_rate = rate * self._ratio
+
+    def apply(self, gradients: list[Any], variables: list[Any]) -> None:
+        """Update the variables, either all or only those that are not slow."""
+        if self._global_clipnorm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._global_clipnorm)
+        pairs = list(zip(gradients, variables, strict=True))
+        for is_slow, (optimizer, own) in zip((False, True), self._parts, strict=True):
+            given = [gradient for gradient, variable in pairs if (id(variable) in self._among) == is_slow]
+            if given:
+                optimizer.apply(given, own)
+
+    def finalize_variable_values(self, variables: list[Any]) -> None:
+        """Put the averages in the weights' place; of what was not updated yet there are none."""
+        del variables
+        for optimizer, own in self._parts:
+            if own and int(optimizer.iterations.numpy()):
+                optimizer.finalize_variable_values(own)

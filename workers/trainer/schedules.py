@@ -15,7 +15,7 @@ Factors = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A resolved schedule, bound to the length of a job."""
+    """A resolved schedule, bound to the length of a job. Before `offset` steps the rate is that of the optimizer."""
 
     name: str
     total: int
@@ -23,10 +23,14 @@ class Schedule:
     end_ratio: float
     decay_rate: float
     decay_steps: float
+    offset: int = 0
 
     def factors(self, first: int, count: int) -> Factors:
         """Return the factors of the steps `first` … `first + count - 1`."""
-        steps = np.arange(first, first + count, dtype=np.float64)
+        every = np.arange(first - self.offset, first - self.offset + count, dtype=np.float64)
+        return np.where(every < 0, 1.0, self._factors(np.maximum(every, 0.0)))
+
+    def _factors(self, steps: Factors) -> Factors:
         after = np.maximum(steps - self.warmup, 0.0)
         share = np.clip(after / max(self.total - self.warmup, 1), 0.0, 1.0)
         factors = self._after_warmup(after, share)
@@ -49,9 +53,12 @@ class Schedule:
         return np.ones_like(after)
 
 
-def build_schedule(config: dict[str, Any], epochs: int, steps_per_epoch: int) -> Schedule:
-    """Bind a resolved `training.schedule`, with every field that its kind has, to the updates of a job."""
-    total = epochs * steps_per_epoch
+def build_schedule(config: dict[str, Any], epochs: int, steps_per_epoch: int, head_epochs: int = 0) -> Schedule:
+    """Bind a resolved `training.schedule`, with every field that its kind has, to the updates of a job.
+
+    It begins after `head_epochs`, in which the rate is constant.
+    """
+    total = (epochs - head_epochs) * steps_per_epoch
     warmup_steps = config.get("warmup_steps")
     warmup = float(config.get("warmup_ratio") or 0.0) * total if warmup_steps is None else warmup_steps
     return Schedule(
@@ -61,4 +68,5 @@ def build_schedule(config: dict[str, Any], epochs: int, steps_per_epoch: int) ->
         end_ratio=float(config.get("end_ratio") or 0.0),
         decay_rate=float(config.get("decay_rate") or 1.0),
         decay_steps=max(float(config.get("decay_epochs") or 1.0) * steps_per_epoch, 1.0),
+        offset=head_epochs * steps_per_epoch,
     )
