@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,16 +69,15 @@ def test_examples_in_the_help_are_commands_that_can_be_typed() -> None:
 
 def test_the_command_line_is_loaded_quickly_and_without_what_it_does_not_need() -> None:
     code = (
-        "import sys, time, json; began = time.perf_counter(); import app.cli\n"
+        "import sys, time, json; began = time.process_time(); import app.cli\n"
         "heavy = ('httpx', 'rich', 'fastapi', 'sqlalchemy', 'pydantic', 'numpy', 'tensorflow', 'celery')\n"
-        "print(json.dumps([time.perf_counter() - began, [name for name in heavy if name in sys.modules]]))"
+        "print(json.dumps([time.process_time() - began, [name for name in heavy if name in sys.modules]]))"
     )
-    began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     seconds, heavy = json.loads(done.stdout)
     assert heavy == []
-    # 0.1 s here; the bound leaves room for a busy machine.
-    assert seconds < 0.5 or time.perf_counter() - began > 10
+    # 0.1 s of the processor here; what runs beside it does not count, but slows it by shared caches.
+    assert seconds < 0.5
 
 
 def test_the_command_is_an_entry_point_of_the_package() -> None:
