@@ -13,12 +13,14 @@ from app.core.http import PageDep, ProjectDep, ServicesDep, make_router
 from app.datasets.upload import UploadSink, receive_multipart
 from app.models.intake.fields import UploadFields
 from app.models.intake.service import IntakeService
+from app.models.lineage.service import show_lineage
 from app.models.schemas import (
     AliasRequest,
     AliasView,
     Deleted,
     FileList,
     IntakeView,
+    LineageView,
     ModelList,
     ModelView,
     VersionList,
@@ -94,9 +96,12 @@ def get_model(ref: Ref, project: ProjectDep, models: Models) -> ModelView:
 
 
 @router.delete("/{name}")
-def delete_model(name: Name, project: ProjectDep, models: Models) -> Deleted:
-    """Remove a model with its versions and aliases; numbers of versions are never used again."""
-    return models.delete(project, name)
+def delete_model(name: Name, project: ProjectDep, models: Models, force: bool = False) -> Deleted:
+    """Remove a model with its versions and aliases; numbers of versions are never used again.
+
+    409 while other models started from it, or jobs that have not ended read it; `force` deletes all the same.
+    """
+    return models.delete(project, name, force=force)
 
 
 @router.get("/{name}/versions")
@@ -117,10 +122,19 @@ def get_intake(name: Name, version: Version, project: ProjectDep, models: Models
     return models.intake(project, name, version)
 
 
+@router.get("/{name}/versions/{version}/lineage")
+def get_lineage(name: Name, version: Version, project: ProjectDep, models: Models) -> LineageView:
+    """Return the versions that this one came from, one after the other, and what depends on it."""
+    return show_lineage(models.database, project, name, version)
+
+
 @router.delete("/{name}/versions/{version}")
-def delete_version(name: Name, version: Version, project: ProjectDep, models: Models) -> Deleted:
-    """Remove a version that no alias points at."""
-    return models.delete_version(project, name, version)
+def delete_version(name: Name, version: Version, project: ProjectDep, models: Models, force: bool = False) -> Deleted:
+    """Remove a version that no alias points at.
+
+    409 while other versions started from it, or jobs that have not ended read it; `force` deletes all the same.
+    """
+    return models.delete_version(project, name, version, force=force)
 
 
 @router.put("/{name}/aliases/{alias}")

@@ -54,7 +54,8 @@ class VersionView(Answer):
     recipe: str | None
     job: str | None
     dataset: str | dict[str, str] | None = Field(description="An id, or ids by split.")
-    base: str | None
+    base: str | None = Field(description="The version that its training started from.")
+    base_exists: bool | None = Field(description="false: the base was deleted since. null: it had none.")
     metrics: dict[str, Any]
     signature: dict[str, Any]
     parameters: int
@@ -63,6 +64,30 @@ class VersionView(Answer):
     runtime: str
     created_at: str
     model_version_status: list[ServingStatus]
+
+
+class Ancestor(Answer):
+    """A version that another started from; of one that was deleted only its name is known."""
+
+    ref: str
+    exists: bool
+    recipe: str | None
+    job: str | None
+    dataset: str | dict[str, str] | None
+
+
+class LineageView(Answer):
+    """Where a version comes from, and what depends on it."""
+
+    object: Literal["model.lineage"] = "model.lineage"
+    model: str
+    version: int
+    recipe: str | None
+    job: str | None
+    dataset: str | dict[str, str] | None
+    bases: list[Ancestor] = Field(description="The base, its base, and so on.")
+    dependants: list[str] = Field(description="Versions that started from this one.")
+    jobs: list[str] = Field(description="Jobs that read it and have not ended.")
 
 
 class IntakeView(Answer):

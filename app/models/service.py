@@ -12,6 +12,8 @@ from app.db.tables import Model, ModelVersion
 from app.inference.catalogue import AliasEntry, Selector, VersionEntry, format_ref, model_not_found, parse_ref
 from app.models import repository
 from app.models.bundle import MANIFEST
+from app.models.lineage import repository as lineage
+from app.models.lineage.service import refuse_use
 from app.models.repository import CATALOGUE
 from app.models.schemas import (
     INTAKE_FIELDS,
@@ -87,14 +89,17 @@ class ModelService:
             if not rows and not repository.all_versions(session, project, [name])[name]:
                 raise model_not_found(name)
             aliases = repository.all_aliases(session, project, [name])[name]
+            bases = lineage.existing(session, project, (row.base for row in rows))
         ends = _ends([str(row.version) for row in rows])
-        return VersionList(data=[_version_view(row, aliases) for row in rows], has_more=has_more, **ends)
+        data = [_version_view(row, aliases, bases) for row in rows]
+        return VersionList(data=data, has_more=has_more, **ends)
 
     def version(self, project: str, name: str, version: int) -> VersionView:
         """Return one version."""
         with self.database.reading() as session:
             row = self._require_version(session, project, name, version)
-            return _version_view(row, repository.all_aliases(session, project, [name])[name])
+            bases = lineage.existing(session, project, [row.base])
+            return _version_view(row, repository.all_aliases(session, project, [name])[name], bases)
 
     def intake(self, project: str, name: str, version: int) -> IntakeView:
         """Return the intake report of an uploaded version."""
@@ -155,8 +160,12 @@ class ModelService:
         self.on_change()
         return Deleted(id=f"{name}@{alias}", object="model.alias")
 
-    def delete_version(self, project: str, name: str, version: int) -> Deleted:
-        """Remove a version; refused while an alias points at it, so that none dangles, or a job reads it."""
+    def delete_version(self, project: str, name: str, version: int, *, force: bool = False) -> Deleted:
+        """Remove a version; refused while an alias points at it, so that none dangles, or a job or version needs it.
+
+        With `force` what needs it is no reason: versions stay and say that their base is gone, jobs that have not
+        fetched it fail with `configuration_error`.
+        """
         with self.database.transaction() as session:
             self._lock(session, project, name)
             self._require_version(session, project, name, version)
@@ -168,18 +177,20 @@ class ModelService:
                     code="version_in_use",
                     details=[{"param": "alias", "message": alias} for alias in pointing],
                 )
-            _refuse_use(name, version, repository.jobs_using(session, project, name, version, limit=5))
+            if not force:
+                refuse_use(session, project, name, version)
             prefix = repository.delete_version(session, project, name, version)
         self.on_change()
         if prefix is not None:
             self.blobs.delete_tree(prefix)
         return Deleted(id=f"{name}@{version}", object="model.version")
 
-    def delete(self, project: str, name: str) -> Deleted:
+    def delete(self, project: str, name: str, *, force: bool = False) -> Deleted:
         """Remove a model with all its versions and aliases; the numbers of its versions stay used."""
         with self.database.transaction() as session:
             self._lock(session, project, name)
-            _refuse_use(name, None, repository.jobs_using(session, project, name, None, limit=5))
+            if not force:
+                refuse_use(session, project, name, None)
             prefixes = repository.delete_versions(session, project, name)
             if not prefixes:
                 raise model_not_found(name)
@@ -219,15 +230,6 @@ class ModelService:
         return [_model_view(row, versions[row.name], aliases[row.name]) for row in rows if versions[row.name]]
 
 
-def _refuse_use(name: str, version: int | None, jobs: list[str]) -> None:
-    if jobs:
-        raise Conflict(
-            f"{format_ref(name, version)} is used by jobs that have not ended: {', '.join(jobs)}.",
-            code="version_in_use",
-            details=[{"param": "job", "message": job} for job in jobs],
-        )
-
-
 def _model_view(row: Model, versions: list[tuple[int, str | None]], aliases: dict[str, int]) -> ModelView:
     newest, recipe = versions[0]
     return ModelView(
@@ -252,7 +254,7 @@ def _narrow(view: ModelView, ref: str, selector: Selector) -> ModelView:
     return view.model_copy(update={"id": ref, "version": version, "model_version_status": status})
 
 
-def _version_view(row: ModelVersion, aliases: dict[str, int]) -> VersionView:
+def _version_view(row: ModelVersion, aliases: dict[str, int], bases: set[str]) -> VersionView:
     return VersionView(
         name=row.name,
         version=row.version,
@@ -261,6 +263,7 @@ def _version_view(row: ModelVersion, aliases: dict[str, int]) -> VersionView:
         job=row.job_id,
         dataset=row.manifest.get("dataset") or row.dataset_id,
         base=row.base,
+        base_exists=None if row.base is None else row.base in bases,
         metrics=row.metrics,
         signature=row.signature,
         parameters=row.parameters,

@@ -48,7 +48,7 @@ def _frame(base: BaseModel) -> dict[str, Any]:
         return {
             "image_size": [frame["height"], frame["width"]],
             "channels": _CHANNELS[frame["channels"]],
-            "resize": frame["resize"],
+            "resize": frame["method"],
             "fit": frame["fit"],
         }
     shape = base.inputs[0]["shape"][1:]

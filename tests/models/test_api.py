@@ -44,7 +44,12 @@ def call(app: Trainyard) -> Call:
 
 
 def publish(
-    app: Trainyard, folder: Path, name: str = "mo", project: str = "default", dataset: str | dict[str, str] = "ds_1"
+    app: Trainyard,
+    folder: Path,
+    name: str = "mo",
+    project: str = "default",
+    dataset: str | dict[str, str] = "ds_1",
+    base: str | None = None,
 ) -> int:
     """Put a bundle into the store and publish it; return the version."""
     services = app.services
@@ -64,7 +69,7 @@ def publish(
     sha256 = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
     with services.database.transaction() as session:
         return repository.publish_version(
-            session, project, name, f"job_{name}{number}", PublishedBundle(prefix, manifest, size, sha256)
+            session, project, name, f"job_{name}{number}", PublishedBundle(prefix, manifest, size, sha256, base=base)
         )
 
 
