@@ -1,7 +1,7 @@
 """What every kind of fitted preprocessing has: the columns of an instance, and the target's coding."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.preprocessing.columns import Column, ColumnArrays
 from app.preprocessing.labels import Label, LabelsTarget, Target, ValueTarget
+from app.preprocessing.ragged import Kept
 
 
 class TensorSpec(NamedTuple):
@@ -70,7 +71,7 @@ class FittedRows(ABC):
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain data, with its `kind`; `from_json` gives back the same."""
 
-    def keep(self, columns: ColumnArrays) -> dict[str, NDArray[Any]]:
+    def keep(self, columns: ColumnArrays) -> Mapping[str, Kept]:
         """Return what a trainer keeps of rows in memory: the network's inputs, or what it makes them of batch by batch.
 
         Where the two differ, the recipe's builder says how one becomes the other (`Built.enter`).

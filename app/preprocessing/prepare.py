@@ -20,9 +20,11 @@ from app.preprocessing.fitted import FittedRows
 from app.preprocessing.image_rows import ImageRows
 from app.preprocessing.labels import ClassTarget, LabelsTarget, Target, ValueTarget, label_key
 from app.preprocessing.partition import Draft, Resolved, compared_names, main_source, read_splits, target_names
+from app.preprocessing.ragged import Kept
 from app.preprocessing.reconcile import reconcile_labels
 from app.preprocessing.split import TRAIN
 from app.preprocessing.tabular_rows import TabularRows
+from app.preprocessing.text_rows import TextRows
 
 # float32 sums a million of these.
 MAX_WEIGHT = 1e30
@@ -50,7 +52,7 @@ class Preparation(Protocol):
         """Return warnings of what is suspicious in the inputs; `encoded` are the targets of the training rows."""
 
 
-FAMILIES: Final[dict[str, Preparation]] = {"tabular": TabularRows(), "images": ImageRows()}
+FAMILIES: Final[dict[str, Preparation]] = {"tabular": TabularRows(), "images": ImageRows(), "text": TextRows()}
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Split:
     or (N, V) float32 standardised values; `weight` (N,) float32; `raw` the input columns as they were read.
     """
 
-    inputs: dict[str, NDArray[Any]]
+    inputs: dict[str, Kept]
     target: NDArray[Any]
     weight: NDArray[np.float32] | None
     rows: NDArray[np.int64]
@@ -166,7 +168,7 @@ def _finish(table: Table, fitted: FittedRows, read: list[Column], weight: str | 
     if weight is not None:
         weights = _weights(weight, table.columns[weight])
     return Split(
-        inputs=fitted.keep(table.columns) if read else {},
+        inputs=dict(fitted.keep(table.columns)) if read else {},
         target=fitted.encode_target(table.columns),
         weight=weights,
         rows=table.rows,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from app.preprocessing.arrays import ArraysPreprocessing
 from app.preprocessing.columns import ColumnArrays
 from app.preprocessing.images import ImagePreprocessing
+from app.preprocessing.ngrams import NgramPreprocessing
 from app.preprocessing.tabular import TabularPreprocessing
 from app.preprocessing.tensors import TensorsPreprocessing
 from app.preprocessing.text import TextPreprocessing
@@ -37,6 +38,7 @@ class Preprocessing(Protocol):
 
 KINDS: dict[str, Callable[[dict[str, Any]], Preprocessing]] = {
     "arrays": ArraysPreprocessing.from_json,
+    "ngrams": NgramPreprocessing.from_json,
     "tabular": TabularPreprocessing.from_json,
     "images": ImagePreprocessing.from_json,
     "tensors": TensorsPreprocessing.from_json,

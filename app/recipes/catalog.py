@@ -5,9 +5,11 @@ from app.recipes.image_classification import IMAGE_CLASSIFICATION
 from app.recipes.recipe import Recipe
 from app.recipes.tabular_classification import TABULAR_CLASSIFICATION
 from app.recipes.tabular_regression import TABULAR_REGRESSION
+from app.recipes.text_classification import TEXT_CLASSIFICATION
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (TABULAR_CLASSIFICATION, TABULAR_REGRESSION, IMAGE_CLASSIFICATION)
+    recipe.name: recipe
+    for recipe in (TABULAR_CLASSIFICATION, TABULAR_REGRESSION, IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION)
 }
 
 

@@ -13,7 +13,8 @@ class Recipe:
     """One kind of model that can be trained.
 
     `reads` column types, `predicts` what a prediction is, `abilities` what the finished model can be asked; `family`
-    is the kind of data (`app.recipes.families`).
+    is the kind of data (`app.recipes.families`). `reads_first`: types that
+    alone are read by default, where there are any.
     """
 
     name: str
@@ -26,3 +27,4 @@ class Recipe:
     abilities: tuple[str, ...]
     params_model: type[Request]
     family: str
+    reads_first: tuple[str, ...] = ()

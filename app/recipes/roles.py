@@ -79,6 +79,8 @@ def _inputs(asked: Columns, recipe: Recipe, columns: Mapping[str, Column], targe
     else:
         taken = {*targets, *asked.exclude, *(getattr(asked, role) for role in ROLE_TYPES)}
         inputs = [name for name, column in columns.items() if name not in taken and column.type in recipe.reads]
+        first = [name for name in inputs if columns[name].type in recipe.reads_first]
+        inputs = first or inputs
     if not inputs:
         raise Unprocessable(
             "columns.input: no input column is left beside the other roles.",

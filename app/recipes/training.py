@@ -105,7 +105,8 @@ def _regularization(asked: Regularization, defaults: Mapping[str, Any], facts: F
     if smoothing is None:
         smoothing = float(defaults.get("label_smoothing", 0.0))
     dropout = facts.architecture.get("dropout", 0.0)
-    return {**asked.model_dump(), "label_smoothing": smoothing, "dropout": dropout}
+    l2 = asked.l2 if "l2" in asked.model_fields_set else float(defaults.get("l2", 0.0))
+    return {**asked.model_dump(), "l2": l2, "label_smoothing": smoothing, "dropout": dropout}
 
 
 def _early_stopping(

@@ -20,7 +20,18 @@ import pytest
 
 from app.inference.predictor import Predictor
 from tests.images import png
-from tests.trainer.orders import SMALL_MLP, Sink, blobs_csv, flags_csv, line_csv, order_of, parsed, striped_zip
+from tests.trainer.orders import (
+    SMALL_MLP,
+    Sink,
+    blobs_csv,
+    flags_csv,
+    line_csv,
+    moods_csv,
+    order_of,
+    pairs_csv,
+    parsed,
+    striped_zip,
+)
 
 pytestmark = pytest.mark.recipes
 
@@ -84,7 +95,19 @@ PICTURE_LAYERS: dict[str, Any] = {
 PHOTO = {"b64": base64.b64encode(png(np.arange(900, dtype=np.uint8).reshape(30, 30), "P")).decode()}
 PICTURES: list[Any] = [{"image": PHOTO}, PHOTO, PHOTO["b64"], np.full((12, 12, 3), 9).tolist(), np.eye(20).tolist()]
 PAIRS = [{"first": 0.5, "second": -1.0}, {"first": None, "second": 0.2}, {"first": -2.0}]
+TEXTS: list[Any] = [
+    {"text": "a bright day and joyous"}, "weeping in the rain", "", {"text": None}, "fuming! " * 500,
+    "\x00\x02\x1f \U0001f600 <unk> [MASK] 雨が降る",
+]  # fmt: skip
+TEXT_PAIRS: list[Any] = [{"first": "a red ball", "second": "red round glass"}, {"first": "stone"}, {"second": "round"}]
 CASES = {
+    "texts-ngrams": Case(
+        "text-classification", moods_csv(), "mood", {"architecture": {"type": "ngrams"}}, TEXTS, "accuracy", 0.9
+    ),
+    "texts-labels": Case(
+        "text-classification", pairs_csv(), ["both_red", "is_round"],
+        {"architecture": {"type": "ngrams", "width": 8, "dropout": 0.1}}, TEXT_PAIRS, "f1", 0.9
+    ),
     "classification-mlp": Case(
         "tabular-classification", blobs_csv(), "kind", {"architecture": ENSEMBLE}, POINTS, "accuracy", 0.85
     ),

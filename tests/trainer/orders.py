@@ -76,6 +76,79 @@ def striped_zip(images: int = 240, seed: int = 0, side: int = 12) -> bytes:
     return zip_of(files)
 
 
+def moods_csv(rows: int = 240, seed: int = 0) -> str:
+    """Texts of one of three moods, each with a word or two of its own among words of all."""
+    rng = np.random.default_rng(seed)
+    own = {"glad": ["bright", "laughing", "joyous"], "sad": ["grey", "weeping", "lonely"], "cross": ["sharp", "fuming"]}
+    common = [
+        "the",
+        "a",
+        "day",
+        "of",
+        "my",
+        "with",
+        "it",
+        "was",
+        "and",
+        "then",
+        "again",
+        "so",
+        "very",
+        "much,",
+        "she",
+        "said",
+        "he",
+        "came",
+        "home",
+        "in",
+        "rain",
+    ]
+    lines = ["text,mood"]
+    for row in range(rows):
+        mood = list(own)[row % 3]
+        words = [*rng.choice(common, 6), *rng.choice(own[mood], 2)]
+        text = " ".join(rng.permutation(words))
+        lines.append(f'"{text}{["", "!", " <br/>"][int(rng.integers(0, 3))]}",{mood}')
+    return "\n".join(lines) + "\n"
+
+
+def pairs_csv(rows: int = 240, seed: int = 0) -> str:
+    """Two texts, and two labels: whether both have the word "red", and whether the second has "round"."""
+    rng = np.random.default_rng(seed)
+    common = [
+        "stone",
+        "ball",
+        "of",
+        "glass",
+        "on",
+        "the",
+        "table",
+        "a",
+        "box",
+        "with",
+        "lid",
+        "lies",
+        "there",
+        "under",
+        "old",
+        "green",
+        "paper",
+    ]
+    lines = ["first,second,both_red,is_round"]
+    for _ in range(rows):
+        marks = rng.random(3) < 0.5
+        parts = [list(rng.choice(common, 5)), list(rng.choice(common, 5))]
+        if marks[0]:
+            parts[0].append("red")
+        if marks[1]:
+            parts[1].append("red")
+        if marks[2]:
+            parts[1].append("round")
+        texts = [" ".join(rng.permutation(part)) for part in parts]
+        lines.append(f"{texts[0]},{texts[1]},{int(marks[0] and marks[1])},{int(marks[2])}")
+    return "\n".join(lines) + "\n"
+
+
 def store(folder: Path, csv: str | bytes) -> Path:
     """Take a CSV text, or a zip, in; return the folder of the data set."""
     work, stored = folder / "work", folder / "dataset"

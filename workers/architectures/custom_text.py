@@ -146,3 +146,15 @@ class DropLastAxis(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return tuple(input_shape[:-1])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class WeightedSum(keras.layers.Layer):
+    """Σ over t of w[t] x[t]: [(B, T, D), (B, T)] → (B, D)."""
+
+    def call(self, inputs: Any) -> Any:
+        x_BTD, weights_BT = inputs
+        return ops.squeeze(ops.matmul(ops.expand_dims(weights_BT, 1), x_BTD), axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return (input_shape[0][0], input_shape[0][2])

@@ -6,7 +6,13 @@ from typing import Any
 
 from app.preprocessing.images import ImagePreprocessing
 from app.preprocessing.prepare import Prepared
-from workers.recipes import fine_tuning, image_classification, tabular_classification, tabular_regression
+from workers.recipes import (
+    fine_tuning,
+    image_classification,
+    tabular_classification,
+    tabular_regression,
+    text_classification,
+)
 from workers.recipes.built import Built
 
 BASE = "base"
@@ -16,6 +22,7 @@ BUILDERS: dict[str, Builder] = {
     "image-classification": image_classification.build,
     "tabular-classification": tabular_classification.build,
     "tabular-regression": tabular_regression.build,
+    "text-classification": text_classification.build,
 }
 
 

@@ -93,6 +93,7 @@ class Fit:
         self._started = self._saved_at = time.monotonic()
         rows, plan = tools.problem.train, tools.plan
         self._in_pieces = rows.nbytes > IN_DEVICE_BYTES
+        self._lengths = rows.lengths
         self._data = None if self._in_pieces else rows.tensors()
         self._epoch_order: tuple[int, Any, Any] = (-1, None, None)
         piece_rows = PIECE_BYTES // max(rows.nbytes // len(rows), 1)
@@ -153,7 +154,7 @@ class Fit:
     def _feed(self, position: Position, count: int) -> tuple[Any, Any, Any, int]:
         rows, plan, seed = self.tools.problem.train, self.tools.plan, self.tools.order.seed
         if self._epoch_order[0] != position.epoch:
-            order = row_order(seed, position.epoch, len(rows))
+            order = row_order(seed, position.epoch, len(rows), self._lengths, plan.group)
             factors = self.tools.schedule.factors(position.epoch * plan.steps_per_epoch, plan.steps_per_epoch)
             rates = (factors * self._rate()).astype(np.float32)
             self._epoch_order = (position.epoch, order, rates) if self._in_pieces else (

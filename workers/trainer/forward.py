@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from workers.trainer.feed import Rows
+from workers.trainer.feed import Rows, to_tensor
 from workers.trainer.losses import Objective
 
 # Of the widest layer: 16 MB at 4 bytes a number; a few such tensors live at a time.
@@ -20,7 +20,8 @@ class Forward:
 
     def __init__(self, serving_model: Any, objective: Objective, enter: Callable[[Any], Any] | None = None) -> None:
         """`enter` makes kept rows into inputs of the model (`Built.enter`)."""
-        self._piece = int(np.clip(PIECE_NUMBERS // _widest(serving_model), 32, MOST_ROWS))
+        self._widest = _widest(serving_model)
+        self._piece = int(np.clip(PIECE_NUMBERS // self._widest, 32, MOST_ROWS))
         self._inputs = [tensor.name for tensor in serving_model.inputs]
         # One trace for any number of rows.
         rows = {tensor.name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in serving_model.inputs}
@@ -41,11 +42,14 @@ class Forward:
 
         A piece that there is no memory for is tried again at half its rows; the error of a single row is raised.
         """
-        answers, start = [], 0
+        answers, start, lengths = [], 0, rows.lengths
+        if lengths is not None:
+            longest = max(1, int(lengths.max(initial=0)))
+            self._piece = min(self._piece, max(1, PIECE_NUMBERS // (self._widest * longest)))
         while start < len(rows):
             piece = rows.take(slice(start, start + self._piece))
             try:
-                answers.append(self._answer({name: piece.inputs[name] for name in self._inputs}).numpy())
+                answers.append(self._answer({name: to_tensor(piece.inputs[name]) for name in self._inputs}).numpy())
             except (MemoryError, tf.errors.ResourceExhaustedError):
                 if len(piece) == 1:
                     raise
