@@ -21,8 +21,10 @@ from app.datasets.router import router as datasets_router
 from app.datasets.service import DatasetService
 from app.db.engine import Database
 from app.idempotency.layer import IdempotencyLayer
+from app.inference.explain.service import ExplainService
 from app.inference.figures import FIGURES
 from app.inference.route import PredictApp, openapi_paths
+from app.inference.router import router as inference_router
 from app.inference.service import InferenceService
 from app.jobs.queue import Bell
 from app.jobs.router import router as jobs_router
@@ -56,6 +58,7 @@ class Services:
     models: ModelService
     intake: IntakeService
     inference: InferenceService
+    explain: ExplainService
     health: Health
     metrics: Metrics
     bell: Bell
@@ -86,6 +89,7 @@ def build_services(settings: Settings, figures: Path | None = None) -> Services:
         models=models,
         intake=intake,
         inference=inference,
+        explain=ExplainService(inference),
         health=Health(settings, database, blobs, bell.ping, intake.lack),
         metrics=Metrics(Gauges(database, settings), FIGURES, figures),
         bell=bell,
@@ -126,6 +130,7 @@ def build_api(services: Services) -> FastAPI:
         services.bell.start()
         services.metrics.start()
         yield
+        services.explain.close()
         await services.inference.stop()
         services.bell.stop()
         services.metrics.stop()
@@ -144,7 +149,8 @@ def build_api(services: Services) -> FastAPI:
     app.state.services = services
     install_handlers(app)
     routers = (
-        system_router, datasets_router, recipes_router, jobs_router, models_router, webhooks_router, compat_router,
+        system_router, datasets_router, recipes_router, jobs_router, models_router, inference_router, webhooks_router,
+        compat_router,
     )  # fmt: skip
     for router in routers:
         app.include_router(router)

@@ -89,6 +89,8 @@ class Settings(BaseSettings):
         1.0, ge=0, description="Milliseconds a row waits for company when the model is busy."
     )
     predict_timeout_seconds: PositiveFloat = Field(30.0, description="Longest time a prediction may take, seconds.")
+    explain_instances: PositiveInt = Field(16, description="Instances of one request to explain, at most.")
+    explain_timeout_seconds: PositiveFloat = Field(60.0, description="Longest time an explanation may take, seconds.")
     model_cache_bytes: PositiveInt = Field(2 * 2**30, description="Bytes of models an API process keeps loaded.")
 
     webhook_allow: str | None = Field(

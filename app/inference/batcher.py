@@ -21,7 +21,7 @@ from app.core.errors import DeadlineExceeded, Overloaded, TooLarge, TrainyardErr
 from app.inference.cost import Cost
 from app.inference.figures import ModelFigures
 from app.inference.rows import Rows, slice_rows
-from app.inference.runtime import InputRefused, ModelUnusable
+from app.inference.runtime import InputRefused, ModelAway, ModelUnusable
 from app.inference.work import Form, Work
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -227,6 +227,10 @@ class Batcher(Generic[P]):
         started = time.perf_counter()
         try:
             bodies = self.encoder.encode(batch, self._outputs(batch))
+        except ModelAway as error:
+            for work in batch:
+                work.error = away(error)
+            return
         except ModelUnusable as error:
             if len(batch) > 1:
                 # Rows that break the model must not take others with them.
@@ -285,6 +289,15 @@ async def _hung_up(receive: Receive) -> None:
 def too_many_rows(rows: int, most_rows: int) -> TooLarge:
     """Return the error for a request that no queue takes."""
     return TooLarge(f"One request may have {most_rows} instances, not {rows}.")
+
+
+def away(error: ModelAway) -> Overloaded:
+    """Return the 503 for a model that cannot be run now."""
+    message = f"The model cannot be run now: {error}."
+    seconds = error.retry_after_seconds
+    if error.is_unhealthy:
+        return Overloaded(message, code="model_unhealthy", retry_after_seconds=seconds)
+    return Overloaded(message, code="unavailable", retry_after_seconds=seconds)
 
 
 def _too_late() -> DeadlineExceeded:

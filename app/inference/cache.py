@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import concurrent.futures
+import dataclasses
 import itertools
 import logging
 import time
@@ -149,8 +150,15 @@ class ModelCache:
         predictor = self._store.load(entry)
         texts = Embedder.of(predictor)
         free_length = TENSOR_LENGTH if isinstance(predictor, TensorPredictor) else TEXT_TOKENS
-        cost = measure_cost(predictor.model, self._limits.batch_rows, free_length)
-        shared = (cost, self._limits, self._pool, self._figures.of(entry.name))
+        try:
+            cost = measure_cost(predictor.model, self._limits.batch_rows, free_length)
+        except ModelUnusable:
+            predictor.model.close()
+            raise
+        pool, limits = predictor.model.pool, self._limits
+        if pool is not None:
+            limits = dataclasses.replace(limits, slots=1)
+        shared = (cost, limits, pool or self._pool, self._figures.of(entry.name))
         batcher = Batcher(predictor, Encoder(predictor, entry.name, entry.version), *shared, is_even=predictor.is_even)
         embedder = None
         if texts is not None:
@@ -177,7 +185,9 @@ class ModelCache:
             self._drop(oldest.entry)
 
     def _drop(self, entry: VersionEntry) -> None:
-        self._models.pop(entry).is_loaded = False
+        model = self._models.pop(entry)
+        model.is_loaded = False
+        model.batcher.predictor.model.close()
         self._tell()
 
     def _tell(self) -> None:

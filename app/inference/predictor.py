@@ -30,6 +30,7 @@ class Predictor:
         """
         manifest = bundle.manifest
         self.manifest = manifest
+        self.bundle = bundle
         self.preprocessing = preprocessing
         self.model = open_model(bundle)
         self.rows = RowReader(self.preprocessing.instance_columns)

@@ -6,6 +6,7 @@ times slower than one (FACTS, Serving), so several calls side by side share the 
 
 import time
 from abc import ABC, abstractmethod
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ class InputRefused(ModelUnusable):
     """Inputs of the right types and shapes whose values the model cannot take."""
 
 
+class ModelAway(ModelUnusable):
+    """What runs the model is away for a while: nothing is wrong with the inputs."""
+
+    def __init__(self, message: str, retry_after_seconds: int, *, is_unhealthy: bool = False) -> None:
+        """`is_unhealthy`: it broke off so often that it is left alone for some minutes."""
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.is_unhealthy = is_unhealthy
+
+
 @dataclass(frozen=True)
 class TensorInfo:
     """An input or output of a graph: `shape` has -1 for an axis of free length, the batch first."""
@@ -76,6 +87,8 @@ class Model(ABC):
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     memory_bytes: int
+    pool: Executor | None = None
+    """The threads that call `run` where it is not to be called from all: one call at a time each."""
 
     @abstractmethod
     def run(self, inputs: Arrays) -> list[np.ndarray]:

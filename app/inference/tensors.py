@@ -45,8 +45,13 @@ class TensorPredictor(Predictor):
         super().__init__(bundle, preprocessing)
         self._output_names = [spec.name for spec in self.model.outputs]
         self._is_plain = len(self.model.outputs) == 1 and -1 not in self.model.outputs[0].shape[1:]
-        self.is_classifier = bool(self.labels) and self._is_plain and len(self.model.outputs[0].shape) == 2
+        self.is_classifier = bool(self.labels) and self.has_scores
         self._answers = ClassAnswers(self.labels) if self.is_classifier else TensorAnswers()
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether the model has one output, of some numbers a row."""
+        return self._is_plain and len(self.model.outputs[0].shape) == 2
 
     @property
     def is_even(self) -> bool:

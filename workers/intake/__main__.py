@@ -1,9 +1,8 @@
 """`python -m workers.intake ORDER.json`: opens one upload, locked in, and writes what came of it.
 
 The order: {"file", "architecture" | null, "output", "labels", "input_scale", "channel_order", "limits", "bounds",
-"parent"}. Into the
-output folder go `report.json` and, where the upload is taken in, `bundle/`. What is not a clear answer ends it with a
-non-zero status, and its parent says what that means.
+"parent"}. Into the output folder go `report.json` and, where the upload is taken in, `bundle/`. What is not a clear
+answer ends it with a non-zero status, and its parent says what that means.
 """
 
 import errno

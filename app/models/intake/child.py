@@ -35,7 +35,7 @@ _BASE_BYTES: Final = 1280 << 20
 # The file's weights: as stored, as variables, saved again, as constants of the graph, converted, and run once.
 _BYTES_PER_FILE_BYTE: Final = 16
 # TensorFlow reserves addresses that it never touches: 2.2 GB after its import.
-_RESERVED_BYTES: Final = 5 << 30
+RESERVED_BYTES: Final = 5 << 30
 # TensorFlow's import and a small model are 4 s of processor time on an idle machine.
 _BASE_CPU_SECONDS: Final = 30
 _CPU_SECONDS_PER_MIB: Final = 2
@@ -57,7 +57,7 @@ class Allowance:
         """Return what an upload of `size` bytes may use: a small file gets little, whatever it declares."""
         resident = min(limits.memory_bytes, _BASE_BYTES + _BYTES_PER_FILE_BYTE * size)
         cpu = int(min(_BASE_CPU_SECONDS + _CPU_SECONDS_PER_MIB * (size >> 20), 4 * limits.seconds)) + 1
-        return cls(resident, resident + _RESERVED_BYTES, cpu, limits.seconds)
+        return cls(resident, resident + RESERVED_BYTES, cpu, limits.seconds)
 
 
 def run_child(order: dict[str, Any], work_dir: Path, size: int, limits: IntakeLimits) -> dict[str, Any]:
@@ -92,23 +92,27 @@ def stop_children() -> None:
 def _start(order_file: Path, output: Path, said: Any) -> "subprocess.Popen[bytes]":
     home = output / "home"
     home.mkdir()
-    environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    # No plugins of HDF5 from any path ("::", H5PLset_loading_state), no configuration from the user's home.
-    environment |= {"PYTHONPATH": str(_ROOT), "HDF5_PLUGIN_PRELOAD": "::", "HDF5_USE_FILE_LOCKING": "FALSE"}
-    environment |= {"HOME": str(home), "TMPDIR": str(home), "KERAS_HOME": str(home), "KERAS_BACKEND": "tensorflow"}
-    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
-    environment |= {"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
     child = subprocess.Popen(
         [sys.executable, "-P", "-B", "-X", "utf8", "-m", "workers.intake", str(order_file)],
         stdin=subprocess.DEVNULL,
         stdout=said,
         stderr=said,
         cwd=output,
-        env=environment,
+        env=locked_in_environment(home),
         start_new_session=True,
     )
     _children.add(child)
     return child
+
+
+def locked_in_environment(home: Path) -> dict[str, str]:
+    """Return the environment of a process that opens models, locked in; it may write below `home`."""
+    environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    # No plugins of HDF5 from any path ("::", H5PLset_loading_state), no configuration from the user's home.
+    environment |= {"PYTHONPATH": str(_ROOT), "HDF5_PLUGIN_PRELOAD": "::", "HDF5_USE_FILE_LOCKING": "FALSE"}
+    environment |= {"HOME": str(home), "TMPDIR": str(home), "KERAS_HOME": str(home), "KERAS_BACKEND": "tensorflow"}
+    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+    return environment | {"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def watch(child: "subprocess.Popen[bytes]", allowance: Allowance) -> int | None:
