@@ -33,7 +33,8 @@ class ImagePreprocessing(FittedRows):
     """What turns an image column into `x` (N, H, W, C) float32.
 
     `column` is the one that is read: image files, or arrays of numbers. `is_bytes`: its pixels are 0 to 255, as those
-    of files. `mirrors`: whether mirrored images of the training rows look like others of their class.
+    of files. `mirrors`: whether mirrored images of the training rows look like others of their class. `channel_order`:
+    "rgb", or "bgr" for a network that was trained on blue first.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class ImagePreprocessing(FittedRows):
         is_bytes: bool,
         mirrors: bool,
         strip: bool,
+        channel_order: str = "rgb",
     ) -> None:
         super().__init__(columns, target, strip)
         self.column = column
+        self.channel_order = channel_order
         self.frame = frame
         self.scale = scale
         self.is_bytes = is_bytes
@@ -82,7 +85,15 @@ class ImagePreprocessing(FittedRows):
     def with_mirrors(self, mirrors: bool) -> "ImagePreprocessing":
         """Return the same with another `mirrors`."""
         return ImagePreprocessing(
-            self.columns, self.target, self.column, self.frame, self.scale, self.is_bytes, mirrors, self.strip
+            self.columns,
+            self.target,
+            self.column,
+            self.frame,
+            self.scale,
+            self.is_bytes,
+            mirrors,
+            self.strip,
+            self.channel_order,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -98,6 +109,7 @@ class ImagePreprocessing(FittedRows):
             "is_bytes": self.is_bytes,
             "mirrors": self.mirrors,
             "strip": self.strip,
+            "channel_order": self.channel_order,
         }
 
     @classmethod
@@ -114,10 +126,15 @@ class ImagePreprocessing(FittedRows):
             is_bytes=document["is_bytes"],
             mirrors=document["mirrors"],
             strip=document["strip"],
+            channel_order=document.get("channel_order", "rgb"),
         )
 
     def _pixels(self, column: NDArray[Any]) -> NDArray[Any]:
-        """An image column, or arrays of numbers, in the size of the network."""
+        """An image column, or arrays of numbers, in the size and order of colours of the network."""
+        pixels = self._sized(column)
+        return np.ascontiguousarray(pixels[..., ::-1]) if self.channel_order == "bgr" else pixels
+
+    def _sized(self, column: NDArray[Any]) -> NDArray[Any]:
         if column.dtype != object and column.shape[1:] in (self.frame.shape, self.frame.shape[:2]):
             whole = column if column.dtype == np.uint8 else column.astype(np.float32, copy=False)
             return whole.reshape(len(column), *self.frame.shape)

@@ -37,6 +37,7 @@ def settle_images(params: dict[str, Any], base: BaseModel, scene: Scene) -> None
     if params["channels"] == "auto":
         params["channels"] = "grey" if pictures.is_grey else "rgb"
     params["image_size"] = own.get("image_size") or settle_size(params["image_size"], pictures)
+    params["channel_order"] = params["channel_order"] or base.fitted.get("channel_order") or "rgb"
     params["pixels"] = "bytes" if pictures.is_bytes else "numbers"
     params["input_scale"] = params["input_scale"] or base.scale or dict(ONE)
 
