@@ -13,6 +13,7 @@ from app.models.intake.huggingface.inspect import inspect_checkpoint
 from app.models.intake.inspect_zip import read_directory
 from app.models.intake.limits import IntakeLimits
 from app.models.intake.rewrite.refused import Refused
+from workers.architectures.graph import describe_layers
 from workers.intake.load_huggingface import load_checkpoint
 from workers.intake.twins import FAILURES, Compare, ask_keras, write_twin
 from workers.trainer.onnx_export import large_weights
@@ -67,6 +68,7 @@ def publish_checkpoint(path: Path, folder: Path, order: dict[str, Any], limits: 
             "instance": {"columns": preprocessing.instance_columns, "bare": preprocessing.bare},
             "labels": order["labels"],
             "parameters": facts.parameters,
+            "layers": describe_layers(model),
             "runtime": runtime,
             "embedding": {"output": _HIDDEN, **embedding},
             "fingerprint": {"keras": keras.__version__},
