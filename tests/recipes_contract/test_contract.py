@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.core.errors import Unprocessable
+from app.inference.explain.explainer import Explainer
 from app.inference.predictor import Predictor
 from tests.images import png
 from tests.trainer.orders import (
@@ -216,6 +219,24 @@ class TestEveryRecipe:
         for index, instance in enumerate(finished.case.instances):
             alone = predictor.values(predictor.run(predictor.prepare([instance])))
             np.testing.assert_allclose(alone[0], together[index], atol=1e-5, rtol=1e-4)
+
+    def test_its_predictions_are_explained(self, finished: Finished) -> None:
+        predictor = Predictor.load(finished.bundle)
+        if finished.case.recipe.startswith("text"):
+            with pytest.raises(Unprocessable, match="texts"):
+                Explainer.of(predictor)
+            return
+        explainer = Explainer.of(predictor)
+        deadline = time.perf_counter() + 60
+        for instance in finished.case.instances[:2]:
+            row = predictor.rows.join([predictor.check([instance])])
+            found = explainer.explain(row, instance, None, None, deadline)
+            assert found["completeness_error"] < 1e-2
+            is_image = finished.case.recipe.startswith("image")
+            assert found["method"] == ("integrated_gradients" if is_image else "shapley")
+            values = found["attributions_map"] if is_image else [one["value"] for one in found["attributions"]]
+            change = found["value"] - found["baseline_value"]
+            assert np.sum(values) == pytest.approx(change, rel=2e-2, abs=1e-3)
 
     def test_the_same_seed_gives_the_same_weights(self, finished: Finished, tmp_path: Path) -> None:
         done, _ = train(finished.order, output=str(tmp_path / "again"))

@@ -7,14 +7,18 @@ import keras
 import numpy as np
 import orjson
 
+from app.inference.explain.gradient_graph import FILE
 from app.models.bundle import write_bundle
 from app.models.intake.arithmetic import ModelFacts
 from app.models.intake.findings import plain
 from app.models.intake.rewrite.refused import Refused
+from app.preprocessing.fitted import TensorSpec
 from workers.architectures.graph import describe_layers
 from workers.intake.load_keras import load_model
 from workers.intake.onnx_twin import Ask
 from workers.intake.twins import FAILURES, ROWS, ask_keras, write_twin
+from workers.trainer.explain_graph import write_gradients
+from workers.trainer.onnx_export import large_weights
 
 _SEED = 20
 _FREE_LENGTH = 8
@@ -39,6 +43,8 @@ def publish(
     model.save(folder / "model.keras")
     runtime, onnx = write_twin(ask, folder / "model.onnx", signature, inputs, expected)
     parameters = int(model.count_params())
+    if runtime == "onnx":
+        _write_gradients(model, ask, folder / FILE, signature)
     _write(folder, signature, runtime, parameters, describe_layers(model), order)
     return {
         "accepted": True,
@@ -49,6 +55,16 @@ def publish(
         "runtime": runtime,
         "onnx": onnx,
     }
+
+
+def _write_gradients(model: Any, ask: Ask, path: Path, signature: dict[str, Any]) -> None:
+    """Write the graph of gradients of a model with one output of some numbers a row."""
+    outputs = signature["outputs"]
+    if len(outputs) != 1 or len(outputs[0]["shape"]) != 2 or outputs[0]["shape"][1] < 1:
+        return
+    inputs = [TensorSpec(one["name"], one["dtype"], tuple(one["shape"][1:])) for one in signature["inputs"]]
+    parameters = int(model.count_params())
+    write_gradients(lambda given: ask(given)[0], path, inputs, outputs[0]["shape"][1], parameters, large_weights(model))
 
 
 def check_finite(model: Any) -> None:

@@ -7,15 +7,18 @@ import keras
 import numpy as np
 import orjson
 
+from app.inference.explain.gradient_graph import FILE
 from app.models.bundle import write_bundle
+from app.preprocessing.fitted import TensorSpec
 from app.preprocessing.prepare import Prepared, Split
 from workers.architectures.graph import describe_layers
 from workers.recipes.built import Built
 from workers.recipes.registry import BUILDERS
 from workers.trainer.evaluation import class_shares
+from workers.trainer.explain_graph import write_gradients
 from workers.trainer.feed import Rows
 from workers.trainer.forward import Forward
-from workers.trainer.onnx_export import OUTPUT, export_onnx
+from workers.trainer.onnx_export import OUTPUT, export_onnx, large_weights
 from workers.trainer.order import Order
 from workers.trainer.parity import ROWS, check_bundle
 from workers.trainer.problem import Problem, known_rows
@@ -47,6 +50,7 @@ def write_model(
     model.save(folder / "model.keras")
     export_onnx(model, folder / "model.onnx")
     preprocessing = problem.preprocessing
+    _write_gradients(model, folder / FILE, preprocessing)
     fitted = orjson.dumps(preprocessing.to_json(), option=orjson.OPT_SERIALIZE_NUMPY)
     (folder / "preprocessing.json").write_bytes(fitted)
     write_bundle(
@@ -75,6 +79,21 @@ def write_model(
         },
     )
     return folder
+
+
+def _write_gradients(model: Any, path: Path, preprocessing: Any) -> None:
+    """Write the graph of gradients of a model whose every input element is one of the instance's."""
+    read = [column for column in preprocessing.instance_columns if not column["ignored"]]
+    if len(read) != 1 or read[0]["type"] not in ("array", "image"):
+        return
+    names = [tensor.name for tensor in model.inputs]
+
+    def ask(given: list[Any]) -> Any:
+        return model(dict(zip(names, given, strict=True)), training=False)
+
+    outputs = int(model.outputs[0].shape[-1])
+    inputs = [TensorSpec(tensor.name, str(tensor.dtype), tuple(tensor.shape[1:])) for tensor in model.inputs]
+    write_gradients(ask, path, inputs, outputs, int(model.count_params()), large_weights(model))
 
 
 def _class_shares(problem: Problem) -> list[float] | None:

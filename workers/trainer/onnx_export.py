@@ -46,11 +46,17 @@ def large_weights(model: Any) -> list[Any]:
     return list(found.values())
 
 
-def convert_function(answer: Answer, specs: list[Any], weights: list[Any], path: Path) -> None:
-    """Write `answer`, a function of tensors of `specs`, as a graph; `weights`: variables that are put in afterwards."""
+def convert_function(
+    answer: Answer, specs: list[Any], weights: list[Any], path: Path, handlers: dict[str, Any] | None = None
+) -> None:
+    """Write `answer`, a function of tensors of `specs`, as a graph.
+
+    `weights`: variables that are put in afterwards; `handlers`: what tf2onnx cannot say itself, `HANDLERS` by default.
+    """
     # 0.4 s, and only at the end of a job.
     from tf2onnx import convert
 
+    handlers = HANDLERS if handlers is None else handlers
     names = [f"weight_{number}" for number in range(len(weights))]
     signature = [
         *specs,
@@ -67,7 +73,7 @@ def convert_function(answer: Answer, specs: list[Any], weights: list[Any], path:
 
     function = tf.function(with_weights if weights else answer, input_signature=signature, autograph=False)
     with _quiet():
-        graph, _ = convert.from_function(function, input_signature=signature, opset=OPSET, custom_op_handlers=HANDLERS)
+        graph, _ = convert.from_function(function, input_signature=signature, opset=OPSET, custom_op_handlers=handlers)
     for name, weight in zip(names, weights, strict=True):
         graph.graph.initializer.append(numpy_helper.from_array(np.asarray(weight), name))
     inputs = [value for value in graph.graph.input if value.name not in names]

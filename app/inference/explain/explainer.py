@@ -7,6 +7,7 @@
 | the same without one, or whole numbers | `shapley` | patches of an image, elements, or runs of elements |
 """
 
+import logging
 import math
 from typing import Any, Final
 
@@ -17,13 +18,13 @@ from app.core.errors import Unprocessable
 from app.inference.explain.baselines import default_baseline
 from app.inference.explain.deletion import deletion_areas
 from app.inference.explain.game import ColumnsGame, ElementsGame, check_deadline
-from app.inference.explain.gradient_graph import GradientGraph
+from app.inference.explain.gradient_graph import FILE, GradientGraph
 from app.inference.explain.gradients import SMALLEST_CHANGE, integrate
 from app.inference.explain.shapley import shapley_values
 from app.inference.explain.target import Target, choose_target
 from app.inference.explain.told import is_picture, tell_columns, tell_elements
 from app.inference.predictor import Predictor
-from app.inference.runtime import Arrays
+from app.inference.runtime import Arrays, ModelUnusable
 from app.inference.tensors import TensorPredictor
 from app.preprocessing.columns import ColumnArrays
 from app.preprocessing.text import TextPreprocessing
@@ -31,6 +32,8 @@ from app.preprocessing.text import TextPreprocessing
 # Sides of the grid of patches over an image, and players of other inputs.
 _PATCHES: Final = 8
 _MOST_PLAYERS: Final = 64
+
+_log = logging.getLogger(__name__)
 
 
 class Explainer:
@@ -47,6 +50,17 @@ class Explainer:
         read = [column for column in predictor.rows.columns if not column.get("ignored")]
         is_one = len(read) == 1 and read[0]["type"] in ("array", "image")
         self._has_elements = isinstance(predictor, TensorPredictor) or is_one
+
+    @classmethod
+    def of(cls, predictor: Predictor) -> "Explainer":
+        """Return the explainer of a bundle, with its graph of gradients where it has one that is of its model."""
+        gradients = None
+        if FILE in predictor.manifest["files"]:
+            try:
+                gradients = GradientGraph(predictor.bundle.path(FILE), [spec.name for spec in predictor.model.inputs])
+            except ModelUnusable:
+                _log.exception("gradients not loaded")  # explained without, more slowly
+        return cls(predictor, gradients)
 
     def explain(
         self, instance: ColumnArrays, shown: Any, target: Any, baseline: ColumnArrays | None, deadline: float

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import re
 import threading
@@ -17,7 +16,6 @@ from app.core.json import parse_json
 from app.inference.batcher import Failed, away
 from app.inference.cache import LoadedModel
 from app.inference.explain.explainer import Explainer
-from app.inference.explain.gradient_graph import FILE, GradientGraph
 from app.inference.predictor import Predictor
 from app.inference.runtime import ModelAway, ModelUnusable
 from app.inference.service import InferenceService
@@ -30,8 +28,6 @@ FIELDS: Final = ("instances", "target", "baseline")
 _MOST_WAITING: Final = 8
 _NICE: Final = 10
 _TIMEOUT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-
-_log = logging.getLogger(__name__)
 
 
 class ExplainService:
@@ -107,16 +103,7 @@ class ExplainService:
             raise Failed(f"The model could not predict these instances: {error}.") from error
 
     def _open(self, model: LoadedModel) -> Explainer:
-        bundle = model.batcher.predictor.bundle
-        gradients = None
-        if FILE in bundle.manifest["files"]:
-            try:
-                names = [spec.name for spec in model.batcher.predictor.model.inputs]
-                gradients = GradientGraph(bundle.path(FILE), names)
-            except ModelUnusable:
-                # Explained without it, more slowly.
-                _log.exception("gradients not loaded", extra={"model": model.entry.name})
-        explainer = Explainer(model.batcher.predictor, gradients)
+        explainer = Explainer.of(model.batcher.predictor)
         self._explainers[model] = explainer
         return explainer
 
