@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from app.preprocessing.columns import ColumnArrays
 from app.preprocessing.fitted import FittedRows, InstanceColumn, TensorSpec
 from app.preprocessing.labels import Target, ValueTarget, target_from_json, target_to_json
+from app.preprocessing.ragged import Kept, Ragged
+from app.preprocessing.text_clean import TextCleaning
 from app.preprocessing.tokenizer import Ids, Special, Template, TextTokenizer
 
 FORMAT = 1
+TOKENS, MASK, TYPES = "token_ids", "padding_mask", "type_ids"
 Keep = Literal["head", "tail", "ends"]
 # Of a model that predicts no column of a data set.
 NO_TARGET = ValueTarget((), (), ())
@@ -45,10 +48,12 @@ class TextPreprocessing(FittedRows):
         has_types: bool,
         keep: Keep = "head",
         lowercase: bool = False,
+        cleaning: TextCleaning | None = None,
         target: Target = NO_TARGET,
+        strip: bool = False,
     ) -> None:
-        """`templates`: for one text and, where pairs can be read, for two."""
-        super().__init__(columns, target, strip=False)
+        """`templates`: for one text and, where pairs can be read, for two. `strip` is the target's."""
+        super().__init__(columns, target, strip)
         read = [column.name for column in columns if not column.ignored]
         if not 1 <= len(read) <= len(templates):
             raise ValueError(f"{len(read)} text columns; the tokenizer joins {len(templates)} at most")
@@ -61,11 +66,12 @@ class TextPreprocessing(FittedRows):
         self.has_types = has_types
         self.keep_part: Keep = keep
         self.lowercase = lowercase
+        self.cleaning = cleaning
 
     @property
     def inputs(self) -> list[TensorSpec]:
         """The network's inputs, in order; the number of tokens is free."""
-        names = ["token_ids", "padding_mask", *(["type_ids"] if self.has_types else [])]
+        names = [TOKENS, MASK, *([TYPES] if self.has_types else [])]
         return [TensorSpec(name, "int32", (-1,)) for name in names]
 
     def encode(self, *texts: Sequence[str | None]) -> list[Encoded]:
@@ -89,14 +95,23 @@ class TextPreprocessing(FittedRows):
             token_ids_NT[row, : len(one.ids)] = one.ids
             padding_mask_NT[row, : len(one.ids)] = 1
             type_ids_NT[row, : len(one.types)] = one.types
-        arrays = {"token_ids": token_ids_NT, "padding_mask": padding_mask_NT}
-        return {**arrays, "type_ids": type_ids_NT} if self.has_types else arrays
+        arrays = {TOKENS: token_ids_NT, MASK: padding_mask_NT}
+        return {**arrays, TYPES: type_ids_NT} if self.has_types else arrays
 
     def transform(self, columns: ColumnArrays) -> dict[str, NDArray[Any]]:
         """Return the network's inputs for rows. A column that is not there counts as missing in every row."""
+        return self.pad(self._encode_columns(columns))
+
+    def keep(self, columns: ColumnArrays) -> dict[str, Kept]:
+        """Return ids, and segments where there are any, not padded."""
+        encoded = self._encode_columns(columns)
+        kept: dict[str, Kept] = {TOKENS: Ragged.of([one.ids for one in encoded], np.int32)}
+        return {**kept, TYPES: Ragged.of([one.types for one in encoded], np.int32)} if self.has_types else kept
+
+    def _encode_columns(self, columns: ColumnArrays) -> list[Encoded]:
         rows = len(next(iter(columns.values())))
         absent: list[str | None] = [None] * rows
-        return self.pad(self.encode(*(columns[name].tolist() if name in columns else absent for name in self.read)))
+        return self.encode(*(columns[name].tolist() if name in columns else absent for name in self.read))
 
     def unscale_target(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return outputs as they are where there is no target; otherwise as every preprocessing does."""
@@ -120,6 +135,8 @@ class TextPreprocessing(FittedRows):
             "types": self.has_types,
             "keep": self.keep_part,
             "lowercase": self.lowercase,
+            "cleaning": None if self.cleaning is None else self.cleaning.to_json(),
+            "strip": self.strip,
             "target": None if self.target is NO_TARGET else target_to_json(self.target),
         }
 
@@ -141,11 +158,13 @@ class TextPreprocessing(FittedRows):
             has_types=document["types"],
             keep=document["keep"],
             lowercase=document["lowercase"],
+            cleaning=None if document.get("cleaning") is None else TextCleaning(**document["cleaning"]),
+            strip=document.get("strip", False),
             target=NO_TARGET if target is None else target_from_json(target),
         )
 
     def _text(self, text: str | None) -> str:
-        text = text or ""
+        text = text or "" if self.cleaning is None else self.cleaning.apply(text)
         return text.lower() if self.lowercase else text
 
     def _cut(self, texts: list[Ids], room: int) -> list[Ids]:

@@ -12,6 +12,7 @@ from app.preprocessing.columns import Column, Table, thin
 from app.preprocessing.fitted import FittedRows, tell_columns
 from app.preprocessing.labels import Target
 from app.preprocessing.learn_ngrams import learn_vocabulary, measure_ratios
+from app.preprocessing.learn_text import learn_text
 from app.preprocessing.ngrams import IDS, Grams, NgramPreprocessing, Orders
 from app.preprocessing.partition import Draft, Resolved
 from app.preprocessing.split import TRAIN
@@ -54,12 +55,14 @@ class TextRows:
         *,
         only_look: bool,
     ) -> FittedRows:
-        """Learn the n-grams of the training texts; of some of them, where they are only looked at."""
+        """Learn n-grams or tokens of the training texts; of some of them, where they are only looked at."""
         params, train = resolved["params"], draft.tables[TRAIN]
         architecture, strip = params["architecture"], bool(resolved["preprocessing"]["clean"]["strip"])
         texts = rows_of(train, [column.name for column in read])
         if only_look:
             texts = _some(texts)
+        if architecture["type"] != "ngrams":
+            return learn_text(texts, tell_columns(read, ignored), target, cleaning_of(params), architecture, strip)
         least, most = architecture["character_ngrams"] or (1, 0)
         grams = Grams(cleaning_of(params), Orders(architecture["word_ngrams"], least, most))
         vocabulary = learn_vocabulary(grams, texts, architecture["min_count"], architecture["vocabulary_size"])

@@ -8,13 +8,16 @@ from app.preprocessing.columns import RowSource
 from app.preprocessing.ngrams import NgramPreprocessing
 from app.preprocessing.prepare import Prepared, prepare
 from app.preprocessing.split import TRAIN
+from app.preprocessing.text import TextPreprocessing
 from app.recipes.estimate import Counts, demand_buildable
 from app.recipes.family import Scene
 from app.recipes.recipe import Recipe
 from app.recipes.request import JobRequest, plain
+from app.recipes.text_counts import count_cnn, count_ngrams
 from app.recipes.validate import parse_params
 
 MOST_COLUMNS = 2
+LEAST_BATCH = 64
 # Numbers of the table of n-grams: 32 MB, and a third of a second of a step's time for a hundred steps.
 TABLE_NUMBERS = 8_000_000
 LEAST_VOCABULARY, MOST_VOCABULARY = 20_000, 400_000
@@ -45,6 +48,10 @@ class TextFamily:
                 param="columns.input",
             )
         architecture = params["architecture"]
+        if architecture["type"] == "cnn":
+            # Kim, section 3.1.
+            architecture["dropout"] = 0.5 if architecture["dropout"] is None else architecture["dropout"]
+            return
         if architecture["min_count"] is None:
             architecture["min_count"] = 1 if scene.rows <= FEW_ROWS else 2
         if architecture["vocabulary_size"] is None:
@@ -55,14 +62,22 @@ class TextFamily:
 
     def training_defaults(self, params: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
         """Return what suits the number of texts."""
-        del params
+        if params["architecture"]["type"] == "cnn":
+            return {
+                "epochs": 20,
+                "batch_size": 32 if scene.rows < 5000 else 64,
+                "optimizer": {"name": "adam", "learning_rate": 1e-3},
+                "schedule": {"name": "constant"},
+                "patience": 3,
+            }
         return {
             "epochs": 30,
-            "batch_size": 64 if scene.rows < 20_000 else 128,
+            "batch_size": LEAST_BATCH if scene.rows < 20_000 else 2 * LEAST_BATCH,
             "optimizer": {"name": "sgd", "learning_rate": 0.5, "momentum": 0.9},
             "schedule": {"name": "cosine", "end_ratio": 0.01},
             "patience": None,
             "l2": 1e-5,
+            "label_smoothing": 0.1,
         }
 
     def preprocessing(self, params: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
@@ -75,18 +90,16 @@ class TextFamily:
         return prepare(resolved, data, only_look=True), 1
 
     def count(self, resolved: Mapping[str, Any], prepared: Prepared, classes: int | None) -> Counts:
-        """Count the table of n-grams, of which a look found those of some texts."""
-        preprocessing = prepared.preprocessing
-        assert isinstance(preprocessing, NgramPreprocessing)  # noqa: S101 — what this family fits
-        architecture, outputs = resolved["params"]["architecture"], classes or preprocessing.outputs
-        vocabulary, rows = preprocessing.vocabulary, len(prepared.splits[TRAIN])
-        found = vocabulary.size * max(1.0, rows / max(vocabulary.texts, 1))
-        size, width = int(min(found, architecture["vocabulary_size"])), architecture["width"]
-        parameters = size * (width or outputs) + outputs * (1 + (width or 0))
-        # An n-gram is found some hundred times as often as a text has words; every weight moves at every step.
-        batch = resolved["training"].get("batch_size") or 64
-        operations = 300 * (width or outputs) + parameters // batch
-        return demand_buildable(Counts(parameters, operations, 300 * (width or outputs), 2400), "vocabulary_size")
+        """Count the network; a look found the words of some texts only."""
+        preprocessing, architecture = prepared.preprocessing, resolved["params"]["architecture"]
+        outputs, rows = classes or preprocessing.outputs, len(prepared.splits[TRAIN])
+        if isinstance(preprocessing, TextPreprocessing):
+            return demand_buildable(count_cnn(architecture, preprocessing.tokenizer.largest_id + 1, outputs), "filters")
+        assert isinstance(preprocessing, NgramPreprocessing)  # noqa: S101 — the other kind that this family fits
+        found = preprocessing.vocabulary.size * max(1.0, rows / max(preprocessing.vocabulary.texts, 1))
+        size = int(min(found, architecture["vocabulary_size"]))
+        batch = resolved["training"].get("batch_size") or LEAST_BATCH
+        return demand_buildable(count_ngrams(architecture, size, outputs, batch), "vocabulary_size")
 
 
 def _outputs(scene: Scene) -> int:

@@ -44,8 +44,37 @@ class Ngrams(Request):
         return self
 
 
+class Tokenizer(Request):
+    """How texts become tokens, learned on the training texts."""
+
+    type: Literal["words", "wordpiece", "bpe", "characters"] = Field(
+        "words", description="Whole words; pieces of words (WordPiece, or byte pairs); characters."
+    )
+    vocabulary_size: int = Field(20_000, ge=300, le=200_000, description="Most tokens: the commonest.")
+    min_count: int = Field(2, ge=1, le=1_000_000, description="How often a token must occur.")
+
+
+class TextCnn(Request):
+    """Convolutions of several widths over embedded tokens, of each the largest value (Kim 2014)."""
+
+    type: Literal["cnn"]
+    tokenizer: Tokenizer = Field(default_factory=Tokenizer)
+    max_length: int = Field(256, ge=8, le=4096, description="Tokens that are read of a text.")
+    cut: Literal["head", "tail", "ends"] = Field("head", description="What of a longer text is read.")
+    embedding_width: int = Field(128, ge=1, le=1024)
+    filter_widths: Annotated[list[Order], Field(min_length=1, max_length=8)] = Field([3, 4, 5])
+    filters: int = Field(100, ge=1, le=2048, description="Filters of each width.")
+    dropout: float | None = Field(None, ge=0, lt=1, description="Share of values left out before the last layer.")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "TextCnn":
+        if len(set(self.filter_widths)) < len(self.filter_widths):
+            raise ValueError("filter_widths must be different")
+        return self
+
+
 class TextParams(Request):
     """Parameters of `text-classification`."""
 
     cleaning: TextCleaning = Field(default_factory=TextCleaning)
-    architecture: Annotated[Ngrams, Field()] = Field(default_factory=Ngrams)
+    architecture: Annotated[Ngrams | TextCnn, Field(discriminator="type")] = Field(default_factory=Ngrams)

@@ -6,6 +6,7 @@ import sys
 
 FIGURES = {
     "tabular": "defaults of the tabular recipes against gradient boosting on real tables",
+    "text": "defaults of text-classification against TF-IDF and logistic regression, English and Chinese",
     "images": "defaults of image-classification on digits and on photographs of hands",
     "finetuning": "digits 5 to 9 from 20 examples a class: from a base that knows 0 to 4, and from scratch",
 }

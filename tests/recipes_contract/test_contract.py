@@ -107,6 +107,11 @@ CASES = {
     "texts-ngrams": Case(
         "text-classification", moods_csv(), "mood", {"architecture": {"type": "ngrams"}}, TEXTS, "accuracy", 0.9
     ),
+    "texts-cnn": Case(
+        "text-classification", moods_csv(), "mood",
+        {"architecture": {"type": "cnn", "embedding_width": 16, "filters": 8, "filter_widths": [1, 2, 4]}},
+        TEXTS, "accuracy", 0.9
+    ),
     "texts-labels": Case(
         "text-classification", pairs_csv(), ["both_red", "is_round"],
         {"architecture": {"type": "ngrams", "width": 8, "dropout": 0.1}}, TEXT_PAIRS, "f1", 0.9

@@ -158,3 +158,15 @@ class WeightedSum(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (input_shape[0][0], input_shape[0][2])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class KeepTokens(keras.layers.Layer):
+    """Zero where the mask is: [(B, T, D), (B, T)] → (B, T, D)."""
+
+    def call(self, inputs: Any) -> Any:
+        x_BTD, mask_BT = inputs
+        return x_BTD * ops.expand_dims(ops.cast(mask_BT, x_BTD.dtype), -1)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return tuple(input_shape[0])

@@ -11,6 +11,7 @@ from app.inference.explain.gradient_graph import FILE
 from app.models.bundle import write_bundle
 from app.preprocessing.fitted import TensorSpec
 from app.preprocessing.prepare import Prepared, Split
+from app.preprocessing.text import TextPreprocessing
 from workers.architectures.graph import describe_layers
 from workers.recipes.built import Built
 from workers.recipes.registry import BUILDERS
@@ -53,6 +54,8 @@ def write_model(
     _write_gradients(model, folder / FILE, preprocessing)
     fitted = orjson.dumps(preprocessing.to_json(), option=orjson.OPT_SERIALIZE_NUMPY)
     (folder / "preprocessing.json").write_bytes(fitted)
+    if isinstance(preprocessing, TextPreprocessing):
+        (folder / "tokenizer.json").write_bytes(preprocessing.tokenizer.content)
     write_bundle(
         folder,
         {

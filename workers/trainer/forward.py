@@ -22,7 +22,7 @@ class Forward:
         """`enter` makes kept rows into inputs of the model (`Built.enter`)."""
         self._widest = _widest(serving_model)
         self._piece = int(np.clip(PIECE_NUMBERS // self._widest, 32, MOST_ROWS))
-        self._inputs = [tensor.name for tensor in serving_model.inputs]
+        self._inputs = None if enter else [tensor.name for tensor in serving_model.inputs]
         # One trace for any number of rows.
         rows = {tensor.name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in serving_model.inputs}
         self._answer = tf.function(
@@ -49,7 +49,7 @@ class Forward:
         while start < len(rows):
             piece = rows.take(slice(start, start + self._piece))
             try:
-                answers.append(self._answer({name: to_tensor(piece.inputs[name]) for name in self._inputs}).numpy())
+                answers.append(self._answer({name: to_tensor(piece.inputs[name]) for name in self._inputs or piece.inputs}).numpy())
             except (MemoryError, tf.errors.ResourceExhaustedError):
                 if len(piece) == 1:
                     raise
