@@ -2,8 +2,8 @@
 
 Every figure is what a client would get: the parts are taken in by the service's reader, resolved from `recipe`,
 `dataset` and `columns.target` alone, trained by the real trainer in its own process, and the bundle is asked about
-every text of the test part. The baseline sees the same rows. Results go into `results/text.json` one by one, so a stopped run
-goes on where it was; `--anew` forgets them.
+every text of the test part. The baseline sees the same rows. Results go into `results/text.json` one by one, so a
+stopped run goes on where it was; `--anew` forgets them.
 """
 
 import argparse

@@ -49,7 +49,8 @@ class Forward:
         while start < len(rows):
             piece = rows.take(slice(start, start + self._piece))
             try:
-                answers.append(self._answer({name: to_tensor(piece.inputs[name]) for name in self._inputs or piece.inputs}).numpy())
+                inputs = {name: to_tensor(piece.inputs[name]) for name in self._inputs or piece.inputs}
+                answers.append(self._answer(inputs).numpy())
             except (MemoryError, tf.errors.ResourceExhaustedError):
                 if len(piece) == 1:
                     raise
