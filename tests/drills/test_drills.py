@@ -1,6 +1,7 @@
 """Every drill with a shrunken heartbeat and lease; `make drill` runs them with the real ones."""
 
 import random
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,17 @@ SEED = random.SystemRandom().randrange(10**6)
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Stack, World]]:
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL, as another user, may enter: pytest closes its own again at the start of each run."""
+    with tempfile.TemporaryDirectory(prefix="trainyard-drills-") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def worlds(folder: Path) -> Iterator[dict[Stack, World]]:
     """The service that runs on each stack; one that a drill broke is taken out, and the next drill starts another."""
+    del folder  # removed after the worlds that stand in it
     running: dict[Stack, World] = {}
     yield running
     for world in running.values():
@@ -29,14 +39,11 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Stack, Wor
     [pytest.param(stack, drill, id=f"{drill.promise}-{stack}")
      for stack in STACKS for drill in DRILLS if stack in drill.stacks and stack in drill.stacks_in_ci],
 )  # fmt: skip
-def test_the_promise_holds(
-    stack: Stack, drill: Drill, worlds: dict[Stack, World], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_the_promise_holds(stack: Stack, drill: Drill, worlds: dict[Stack, World], folder: Path) -> None:
     for other in [name for name in worlds if name != stack]:
         worlds.pop(other).stop()
     if stack not in worlds:
-        folder = open_to_others(tmp_path_factory.mktemp("world"))
-        worlds[stack] = World(folder / "world", stack, SHORT)
+        worlds[stack] = World(folder / f"{drill.promise}-{stack}", stack, SHORT)
         worlds[stack].start()
     world = worlds.pop(stack)
     try:
@@ -46,11 +53,3 @@ def test_the_promise_holds(
         world.stop()
         raise
     worlds[stack] = world
-
-
-def open_to_others(folder: Path) -> Path:
-    """Let PostgreSQL, which runs as another user, reach its own folder inside."""
-    for above in (folder, *folder.parents[:2]):
-        if above != Path(above.anchor):
-            above.chmod(above.stat().st_mode | 0o055)
-    return folder
