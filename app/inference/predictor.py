@@ -14,9 +14,13 @@ from app.inference.rows import RowReader, Rows
 from app.inference.runtime import Arrays, ModelUnusable
 from app.inference.runtimes import open_model
 from app.models.bundle import MANIFEST, Bundle, BundleCorrupt, open_bundle, read_manifest, serving_files
+from app.preprocessing.ngrams import NgramPreprocessing
 from app.preprocessing.registry import Preprocessing, load_preprocessing
 from app.preprocessing.tensors import TensorsPreprocessing
 from app.preprocessing.text import TextPreprocessing
+
+# Numbers of n-grams that are looked up at a time: 64 MB.
+MOST_VALUES = 1 << 24
 
 
 class Predictor:
@@ -81,11 +85,23 @@ class Predictor:
 
         ModelUnusable when the graph fails or gives another number of rows.
         """
-        outputs = self.model.run({name: inputs[name] for name in self._input_names})[0]
-        rows = len(inputs[self._input_names[0]])
+        taken = {name: inputs[name] for name in self._input_names}
+        rows, most = len(taken[self._input_names[0]]), self._rows_at_once(taken)
+        if rows <= most:
+            outputs = self.model.run(taken)[0]
+        else:
+            pieces = ({name: array[at : at + most] for name, array in taken.items()} for at in range(0, rows, most))
+            outputs = np.concatenate([self.model.run(piece)[0] for piece in pieces])
         if outputs.shape[:1] != (rows,):
             raise ModelUnusable(f"the model gave an output of shape {outputs.shape} for {rows} rows")
         return outputs
+
+    def _rows_at_once(self, inputs: Arrays) -> int:
+        """Rows whose n-grams may be looked up side by side: a text of thousands makes all of its batch as wide."""
+        shape = next(iter(inputs.values())).shape
+        if not isinstance(self.preprocessing, NgramPreprocessing):
+            return int(shape[0])
+        return max(1, MOST_VALUES // (int(shape[1]) * max(1, len(self.labels))))
 
     def values(self, outputs: np.ndarray) -> np.ndarray:
         """Return outputs in the units of the data: probabilities, or values of the target (float64)."""
