@@ -195,6 +195,12 @@ class Client:
         path = f"/v1/models/{quote(ref, safe='@')}/predict"
         return cast(Predictions, self._json("POST", path, json={"instances": instances}))
 
+    def explain(self, ref: str, instances: list[Any], target: Any = None) -> list[dict[str, Any]]:
+        """Return why a model predicts what it does: one explanation an instance, of `target` or what is predicted."""
+        path = f"/v1/models/{quote(ref, safe='@')}/explain"
+        answer = self._json("POST", path, json={"instances": instances, "target": target})
+        return cast(list[dict[str, Any]], answer["explanations"])
+
     # The wire
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:

@@ -37,7 +37,9 @@ def valid(keras: Any) -> Any:
 def overlapping(keras: Any) -> Any:
     layers = keras.layers
     image = keras.Input((7, 7, 1), name="x")
-    x = layers.MaxPooling2D(3, strides=2, padding="same")(layers.Conv2D(3, 3, dilation_rate=2, padding="same")(image))
+    x = layers.Conv2D(3, 3, dilation_rate=2, padding="same")(image)
+    skipping = layers.Conv2D(3, 1, strides=2, padding="same")(x)
+    x = layers.Add()([layers.MaxPooling2D(3, strides=2, padding="same")(x), skipping])
     x = layers.DepthwiseConv2D(3, dilation_rate=2, padding="same", activation="swish")(x)
     return keras.Model(image, layers.Dense(2)(layers.GlobalMaxPooling2D()(x)))
 

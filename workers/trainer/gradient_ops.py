@@ -167,20 +167,34 @@ def _average_pool(make: Maker, sizes: str, dy: str) -> str:
 
 def _depthwise(make: Maker, sizes: str, kernel: str, dy: str) -> str:
     del sizes
-    _, height, width, channels = make.shape(make.node.output[0])
-    *window, _, multiplier = make.shape(kernel)
+    channels = make.shape(make.node.output[0])[3]
+    height, width, _, multiplier = make.shape(kernel)
+    turned = make.op("Transpose", kernel, perm=[2, 3, 0, 1])
+    flat = make.reshape(turned, [channels * multiplier, 1, height, width])
+    return _convolution_back(make, kernel, flat, dy, group=channels)
+
+
+def _convolution(make: Maker, sizes: str, kernel: str, dy: str) -> str:
+    """As tf2onnx has it, but for strides beyond the kernel, where it makes padding that is less than none."""
+    del sizes
+    if make.shape(kernel)[2] != make.shape(make.node.output[0])[3]:
+        raise NotImplementedError("a gradient of a convolution in groups")
+    return _convolution_back(make, kernel, str(make.op("Transpose", kernel, perm=[3, 2, 0, 1])), dy, group=1)
+
+
+def _convolution_back(make: Maker, kernel: str, turned: str, dy: str, group: int) -> str:
+    """Return the gradient of what a convolution read; `turned`: the kernel as ONNX's transposed one has it."""
+    _, height, width, _ = make.shape(make.node.output[0])
     dilations = (make.node.get_attr_value("dilations") or [1, 1, 1, 1])[1:3]
-    reach = [(length - 1) * dilation + 1 for length, dilation in zip(window, dilations, strict=True)]
+    reach = [(length - 1) * far + 1 for length, far in zip(make.shape(kernel)[:2], dilations, strict=True)]
     strides = make.node.get_attr_value("strides")[1:3]
     out = make.shape(dy)[1:3]
     begins = [
         _begin(make, size, length, stride, steps)
         for size, length, stride, steps in zip((height, width), reach, strides, out, strict=True)
     ]
-    turned = make.op("Transpose", kernel, perm=[2, 3, 0, 1])
-    flat = make.reshape(turned, [channels * multiplier, 1, *window])
     geometry = ((height, width), reach, strides, out, begins)
-    return make.to_nhwc(_transposed(make, make.to_nchw(dy), flat, geometry, group=channels, dilations=dilations))
+    return make.to_nhwc(_transposed(make, make.to_nchw(dy), turned, geometry, group=group, dilations=dilations))
 
 
 def _transposed(make: Maker, values: str, kernel: str, geometry: Any, group: int, **attributes: Any) -> str:
@@ -247,6 +261,7 @@ _FORMULAS: Final[dict[str, Formula]] = {
     "ReciprocalGrad": _reciprocal,
     "MaxPoolGrad": _max_pool,
     "AvgPoolGrad": _average_pool,
+    "Conv2DBackpropInput": _convolution,
     "DepthwiseConv2dNativeBackpropInput": _depthwise,
 }
 HANDLERS: Final[dict[str, Any]] = {

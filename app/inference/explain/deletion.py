@@ -1,4 +1,4 @@
-# ruff: noqa: N803 — names end in their shape (see the key below)
+# ruff: noqa: N803, N806 — names end in their shape (see the key below)
 """The deletion test: how fast the answer goes when what is said to matter most is taken away first.
 
 Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models" (2018), section 4.3.
@@ -32,10 +32,11 @@ def deletion_areas(
     orders += [rng.permutation(game.players) for _ in range(_RANDOM_ORDERS)]
     steps = min(_STEPS, game.players)
     cut = np.linspace(0, game.players, steps + 1).round().astype(np.int64)
-    subsets = np.ones((len(orders), steps + 1, game.players), np.bool_)
-    for number, order in enumerate(orders):
+    areas = []
+    for order in orders:
+        subsets_SP = np.ones((steps + 1, game.players), np.bool_)
         for step, removed in enumerate(cut):
-            subsets[number, step, order[:removed]] = False
-    shares = (game.values(subsets.reshape(-1, game.players)) - start) / change
-    areas = [float(np.trapezoid(one, cut / game.players)) for one in shares.reshape(len(orders), -1)]
+            subsets_SP[step, order[:removed]] = False
+        shares = (game.values(subsets_SP) - start) / change
+        areas.append(float(np.trapezoid(shares, cut / game.players)))
     return areas[0], float(np.mean(areas[1:]))

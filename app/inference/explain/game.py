@@ -21,6 +21,8 @@ Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 # Rows of one run: between two runs the deadline is looked at, and predictions come to their turn.
 RUN_ROWS: Final = 64
+# Elements of one run: rows of large images go a few at a time.
+RUN_ELEMENTS: Final = 1 << 22
 
 
 class Game(Protocol):
@@ -91,7 +93,8 @@ class ElementsGame:
 
     def values(self, subsets_SP: NDArray[np.bool_]) -> NDArray[np.float64]:
         """See `Game`."""
-        return in_runs(self._run, subsets_SP, self._deadline)
+        rows = max(1, min(RUN_ROWS, RUN_ELEMENTS // sum(group.size for group in self._groups.values())))
+        return in_runs(self._run, subsets_SP, self._deadline, rows)
 
     def _run(self, subsets_SP: NDArray[np.bool_]) -> NDArray[np.float64]:
         inputs = {
@@ -101,12 +104,14 @@ class ElementsGame:
         return self._answer(self._predictor.values(self._predictor.run(inputs)))
 
 
-def in_runs(run: Callable[[Any], NDArray[np.float64]], rows: NDArray[Any], deadline: float) -> NDArray[np.float64]:
-    """Return what `run` gives for `rows`, a few at a time; DeadlineExceeded once `deadline` has passed."""
+def in_runs(
+    run: Callable[[Any], NDArray[np.float64]], rows: NDArray[Any], deadline: float, most: int = RUN_ROWS
+) -> NDArray[np.float64]:
+    """Return what `run` gives for `rows`, `most` at a time; DeadlineExceeded once `deadline` has passed."""
     found = []
-    for start in range(0, len(rows), RUN_ROWS):
+    for start in range(0, len(rows), most):
         check_deadline(deadline)
-        found.append(run(rows[start : start + RUN_ROWS]))
+        found.append(run(rows[start : start + most]))
     return np.concatenate(found) if len(found) != 1 else found[0]
 
 

@@ -23,6 +23,7 @@ Gradients = Callable[[Floats], Floats]
 
 FIRST_PIECES: Final = 16
 MOST_POINTS: Final = 1024
+CHUNK_POINTS: Final = 16
 # Relative to f(x) − f(b); a tenth of what is promised.
 TOLERANCE: Final = 1e-3
 SMALLEST_CHANGE: Final = 1e-3
@@ -39,15 +40,18 @@ def integrate(answers: Answers, gradients: Gradients, step_D: Floats, start: flo
     found_D = np.zeros(len(step_D))
     points = 0
     while len(low):
-        width = high - low
-        slopes_KD = gradients((low + high) / 2)
         points += len(low)
-        wrong = np.abs(high_worth - low_worth - width * (slopes_KD @ step_D))
-        # Each piece may be wrong by its share of the way; one that is right enough is done.
-        halved = wrong > allowed * width
-        if wrong.sum() <= allowed or points + 2 * int(halved.sum()) > MOST_POINTS:
-            halved[:] = False
-        found_D += (width[~halved, None] * slopes_KD[~halved]).sum(axis=0)
+        # What is halved now is two pieces each in the next round.
+        is_last = points + 2 * len(low) > MOST_POINTS
+        halved = np.zeros(len(low), np.bool_)
+        for start_at in range(0, len(low), CHUNK_POINTS):  # gradients of a large image take room
+            chunk = slice(start_at, start_at + CHUNK_POINTS)
+            width = high[chunk] - low[chunk]
+            slopes_KD = gradients((low[chunk] + high[chunk]) / 2)
+            wrong = np.abs(high_worth[chunk] - low_worth[chunk] - width * (slopes_KD @ step_D))
+            # Each piece may be wrong by its share of the way; one that is right enough is done.
+            halved[chunk] = (wrong > allowed * width) & (not is_last)
+            found_D += np.where(halved[chunk], 0.0, width) @ slopes_KD
         low, high, low_worth, high_worth = _halve(
             answers, low[halved], high[halved], low_worth[halved], high_worth[halved]
         )

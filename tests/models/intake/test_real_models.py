@@ -17,6 +17,7 @@ MODELS = [
     "KERAS_3layer_weights.h5", "dino_lstm_model.keras", "fer2013_mini_XCEPTION.102-0.66.hdf5", "katakana_model.h5",
     "keypoint_classifier.hdf5", "point_history_classifier.hdf5", "str_ww_ref_model.h5",
 ]  # fmt: skip
+SMOOTH = {name for name in MODELS if not name.startswith(("dino_lstm", "katakana", "str_ww"))}
 TOLERANCE = 1e-4
 
 
@@ -55,6 +56,13 @@ def test_a_real_model_is_taken_in_and_says_the_same(name: str, url: str, data_di
         for found in (native.json()["predictions"], by_row, by_column):
             np.testing.assert_allclose(np.array(found), outputs[0], rtol=TOLERANCE, atol=TOLERANCE)
         told = client.get(f"/v1/models/{version['name']}/versions/{version['version']}/metadata").json()
+        if len(outputs[0].shape) == 2:
+            explained = client.post(f"/v1/models/{ref}/explain", json={"instances": rows[:1]}).raise_for_status()
+            (found,) = explained.json()["explanations"]
+            # A recurrent network has no graph of gradients, ids have no gradient.
+            assert found["method"] == ("integrated_gradients" if name in SMOOTH else "shapley")
+            assert found["value"] == pytest.approx(float(outputs[0][0].max()), abs=1e-4)
+            assert found["completeness_error"] < 1e-2
     signature = told["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert set(signature["inputs"]) == set(columns)
 
