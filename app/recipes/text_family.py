@@ -73,7 +73,7 @@ class TextFamily:
         return {
             "epochs": 30,
             "batch_size": LEAST_BATCH if scene.rows < 20_000 else 2 * LEAST_BATCH,
-            "optimizer": {"name": "sgd", "learning_rate": 0.5, "momentum": 0.9},
+            "optimizer": {"name": "sgd", "learning_rate": 1.0, "momentum": 0.9},
             "schedule": {"name": "cosine", "end_ratio": 0.01},
             "patience": None,
             "l2": 1e-5,

@@ -37,13 +37,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.figures.text", description=__doc__)
     parser.add_argument("sets", nargs="*", metavar="SET", help=", ".join(one.name for one in SETS))
     parser.add_argument("--anew", action="store_true", help="measure again what is there already")
+    parser.add_argument("--runs", type=int, default=len(CUTS), help="at most so many runs of a set")
     parser.add_argument("--threads", type=int, default=2, help="threads of the trainer")
     arguments = parser.parse_args()
     data = Path(os.environ.get("TRAINYARD_TEST_DATA", ROOT.parent / "shared" / "data"))
     chosen = [one for one in SETS if not arguments.sets or one.name in arguments.sets]
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for texts in chosen:
-        for key, run in zip(texts.run_names(), texts.runs, strict=True):
+        for key, run in list(zip(texts.run_names(), texts.runs, strict=True))[: arguments.runs]:
             if key in results and not arguments.anew:
                 continue
             results[key] = {**measure(texts, data, run, arguments.threads), **circumstances(arguments.threads)}
