@@ -115,9 +115,9 @@ class ArraysPreprocessing(FittedRows):
             parts.append(np.where(np.isfinite(flat), flat, np.float32(fill)))
         whole = np.concatenate(parts, axis=1).reshape(rows, *one.shape)
         if not one.dtype.startswith("float"):
-            return np.rint(whole).astype(one.dtype)
-        scaled: NDArray[Any] = whole * np.float32(self.scale.multiply) + np.float32(self.scale.add)
-        return scaled.astype(one.dtype)
+            return np.asarray(np.rint(whole), dtype=np.dtype(one.dtype))
+        scaled = whole * np.float32(self.scale.multiply) + np.float32(self.scale.add)
+        return np.asarray(scaled, dtype=np.dtype(one.dtype))
 
 
 def _median(values: NDArray[Any]) -> float:

@@ -47,6 +47,7 @@ class ImageRows:
             is_bytes=params["pixels"] == "bytes",
             mirrors=False,
             strip=clean["strip"],
+            channel_order=params.get("channel_order") or "rgb",
         )
         flip = (params["augmentation"] or {}).get("flip_horizontal")
         if flip != "auto" or only_look or not isinstance(target, ClassTarget):

@@ -60,6 +60,7 @@ class ImageFamily:
         if params["channels"] == "auto":
             params["channels"] = "grey" if pictures.is_grey else "rgb"
         params["image_size"] = settle_size(params["image_size"], pictures)
+        params["channel_order"] = params["channel_order"] or "rgb"
         params["pixels"] = "bytes" if pictures.is_bytes else "numbers"
         params["input_scale"] = params["input_scale"] or _scale(architecture, pictures)
         is_layers = architecture["type"] == "layers"

@@ -82,6 +82,9 @@ class ImageParams(FineTuningParams):
     input_scale: InputScale | None = Field(
         None, description="Default: pixels from −1 to 1; 0 to 1 for layers, and as they are where these rescale."
     )
+    channel_order: Literal["rgb", "bgr"] | None = Field(
+        None, description="Order of the colours that the network reads. Default: the base's; rgb."
+    )
     augmentation: Augmentation | Literal["auto", "none"] = "auto"
     architecture: Annotated[Cnn | ResNet | Layers, Field(discriminator="type")] = Field(default_factory=Cnn)
 
