@@ -20,6 +20,11 @@ hypothesis.settings.load_profile("trainyard")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Whatever test computes first fixes the threads of TensorFlow for all trainings in this process, and those in other
+# processes must add up in the same order: the bits of a convolution depend on it.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -27,7 +27,6 @@ from app.inference.predictor import Predictor
 from app.inference.runtime import Arrays, ModelUnusable
 from app.inference.tensors import TensorPredictor
 from app.preprocessing.columns import ColumnArrays
-from app.preprocessing.text import TextPreprocessing
 
 # Sides of the grid of patches over an image, and players of other inputs.
 _PATCHES: Final = 8
@@ -41,13 +40,13 @@ class Explainer:
 
     def __init__(self, predictor: Predictor, gradients: GradientGraph | None) -> None:
         """Unprocessable `unsupported` for a model whose predictions are not explained."""
-        if isinstance(predictor.preprocessing, TextPreprocessing):
+        read = [column for column in predictor.rows.columns if not column.get("ignored")]
+        if any(column["type"] == "text" for column in read):
             raise _unsupported("Predictions of texts are not explained yet.")
         if isinstance(predictor, TensorPredictor) and not predictor.has_scores:
             raise _unsupported("Only models with one output of some numbers a row are explained.")
         self.predictor = predictor
         self._gradients = gradients
-        read = [column for column in predictor.rows.columns if not column.get("ignored")]
         is_one = len(read) == 1 and read[0]["type"] in ("array", "image")
         self._has_elements = isinstance(predictor, TensorPredictor) or is_one
 
