@@ -176,7 +176,7 @@ def check_report(url: str, version: dict[str, Any], format_: str) -> None:
     ]
     assert classes == [("input_layer", "InputLayer", [4], 0), ("d1", "Dense", [3], 15), ("d2", "Dense", [2], 8)]
     assert report["onnx"]["exported"]
-    assert listed == ["manifest.json", "model.keras", "model.onnx", "preprocessing.json"]
+    assert listed == ["explain.onnx", "manifest.json", "model.keras", "model.onnx", "preprocessing.json"]
 
 
 def test_a_model_is_taken_in_once_for_one_key(url: str, data_dir: Path) -> None:
