@@ -73,7 +73,7 @@ async def upload(request: Request, project: ProjectDep, datasets: Datasets, resp
         check_format(_checked(query).format)  # what is wrong with the query is said before the body is read
     content_type = request.headers.get("content-type", "")
     is_form = content_type.split(";")[0].strip().lower() == "multipart/form-data"
-    async with datasets.upload_folder() as folder:
+    async with datasets.uploads.folder() as folder:
         sink = UploadSink(folder, datasets.limits)
         try:
             sink.expect(_content_length(request))
@@ -87,7 +87,7 @@ async def upload(request: Request, project: ProjectDep, datasets: Datasets, resp
             size, sha256 = await sink.finish()
         finally:
             sink.close()
-        dataset = await datasets.run_reader(lambda: datasets.create(project, folder, fields, file_name, size, sha256))
+        dataset = await datasets.uploads.read(lambda: datasets.create(project, folder, fields, file_name, size, sha256))
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return dataset
 

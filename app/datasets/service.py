@@ -1,22 +1,14 @@
 """Data sets: taken in, listed, read, removed."""
 
-import asyncio
-import contextvars
 import logging
 import re
-import shutil
-import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from anyio import CancelScope, to_thread
-
-from app.core.errors import Conflict, NotFound, Overloaded, Unprocessable
+from app.core.errors import Conflict, NotFound, Unprocessable
 from app.core.ids import new_id
 from app.core.settings import Settings
+from app.core.uploads import UploadDesk
 from app.datasets import repository
 from app.datasets.cache import DatasetCache
 from app.datasets.formats import check_format, has_known_suffix
@@ -32,7 +24,6 @@ from app.storage.blobs import BlobStore, put_tree
 # Each reader may use a gigabyte and a core; predictions share the machine.
 _READERS_AT_ONCE: Final = 2
 _MOST_WAITING: Final = 32
-_STALE_SECONDS: Final = 6 * 3600.0
 
 _log = logging.getLogger("trainyard.datasets")
 
@@ -44,42 +35,24 @@ class DatasetService:
         self._database = database
         self._blobs = blobs
         self._cache = DatasetCache(blobs, settings.work_dir)
-        self._uploads = settings.work_dir / "uploads"
         self.limits = Limits(
             max_upload_bytes=settings.max_upload_bytes,
             memory_bytes=settings.ingest_memory_bytes,
             seconds=settings.ingest_seconds,
             min_free_bytes=settings.min_free_bytes,
         )
-        self._readers = ThreadPoolExecutor(_READERS_AT_ONCE, thread_name_prefix="ingest")
-        self._waiting = 0
-        self._remove_stale_uploads()
-
-    @asynccontextmanager
-    async def upload_folder(self) -> AsyncIterator[Path]:
-        """Yield an empty folder for one upload; it is gone afterwards, whatever happens."""
-        folder = self._uploads / new_id("up")
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            with CancelScope(shield=True):
-                await to_thread.run_sync(shutil.rmtree, folder, True)  # of gigabytes: not on the event loop
-
-    async def run_reader(self, work: Callable[[], DatasetView]) -> DatasetView:
-        """Run `work` beside the event loop, a few at a time; 503 when too many wait already."""
-        if self._waiting >= _MOST_WAITING:
-            raise Overloaded("Too many uploads are being read; try again.", retry_after_seconds=10)
-        self._waiting += 1
-        try:
-            context = contextvars.copy_context()
-            return await asyncio.get_running_loop().run_in_executor(self._readers, context.run, work)
-        finally:
-            self._waiting -= 1
+        self.uploads = UploadDesk(
+            settings.work_dir / "uploads",
+            at_once=_READERS_AT_ONCE,
+            most_waiting=_MOST_WAITING,
+            retry_after_seconds=10,
+            read_seconds=settings.ingest_seconds,
+            full="Too many uploads are being read; try again.",
+        )
 
     def close(self) -> None:
         """Stop reading: running readers are killed, waiting uploads are dropped."""
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self.uploads.close()
         stop_children()
 
     def create(
@@ -174,15 +147,6 @@ class DatasetService:
         if row is None:
             raise dataset_not_found(dataset_id)
         return row
-
-    def _remove_stale_uploads(self) -> None:
-        """Remove what uploads of a killed process left."""
-        if not self._uploads.is_dir():
-            return
-        oldest = time.time() - max(_STALE_SECONDS, 4 * self.limits.seconds)
-        for folder in self._uploads.iterdir():
-            if folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def dataset_not_found(dataset_id: str) -> NotFound:

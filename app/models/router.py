@@ -84,7 +84,7 @@ async def upload_model(
             size, sha256 = await sink.finish()
         finally:
             sink.close()
-        version = await intake.run_reader(lambda: intake.create(project, folder, fields, size, sha256))
+        version = await intake.uploads.read(lambda: intake.create(project, folder, fields, size, sha256))
     response.headers["Location"] = f"/v1/models/{fields.name}/versions/{version}"
     return await to_thread.run_sync(models.version, project, fields.name, version)
 

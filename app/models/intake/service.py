@@ -1,22 +1,17 @@
 """Takes in models from strangers: inspected here, opened by a locked-in child, published as our own bundle."""
 
-import asyncio
-import contextvars
 import hashlib
 import logging
-import shutil
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from anyio import CancelScope, to_thread
-
-from app.core.errors import Overloaded, StorageFull, TooLarge, TrainyardError, Unprocessable
-from app.core.ids import created_id, new_id
+from app.core.errors import StorageFull, TooLarge, TrainyardError, Unprocessable
+from app.core.ids import created_id
 from app.core.settings import Settings
+from app.core.uploads import UploadDesk
 from app.datasets.options import Limits
 from app.db.engine import Database
 from app.models import repository
@@ -35,7 +30,6 @@ from app.storage.blobs import BlobStore, put_tree
 # Each child imports TensorFlow: 0.6 GB and a core for some seconds. Predictions share the machine.
 _AT_ONCE: Final = 2
 _MOST_WAITING: Final = 16
-_STALE_SECONDS: Final = 6 * 3600.0
 _UPLOAD: Final = "upload"
 _ARCHITECTURE: Final = "architecture.json"
 
@@ -50,7 +44,6 @@ class IntakeService:
     ) -> None:
         self._database = database
         self._blobs = blobs
-        self._uploads = settings.work_dir / "intake"
         self.find_lack = lack
         """Says what this machine lacks for locking a child in, None for nothing."""
         self.limits = IntakeLimits(
@@ -65,41 +58,28 @@ class IntakeService:
         )
         self.on_change: Callable[[], object] = lambda: None
         """Called after a version was published, before it is answered."""
-        self._readers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="intake")
-        self._waiting = 0
-        self._remove_stale_uploads()
+        self.uploads = UploadDesk(
+            settings.work_dir / "intake",
+            at_once=_AT_ONCE,
+            most_waiting=_MOST_WAITING,
+            retry_after_seconds=20,
+            read_seconds=settings.intake_seconds,
+            full="Too many models are being taken in; try again.",
+        )
 
     def lack(self) -> str | None:
         """Return what this machine lacks for taking in models, None where it takes them."""
         return self.find_lack()
 
-    @asynccontextmanager
-    async def upload_folder(self) -> AsyncIterator[Path]:
-        """Yield an empty folder for one upload; it is gone afterwards. Overloaded where this machine takes none."""
+    def upload_folder(self) -> AbstractAsyncContextManager[Path]:
+        """Return an empty folder for one upload, while it is entered. Overloaded where this machine takes none."""
         if lack := self.find_lack():
             raise unavailable(lack)
-        folder = self._uploads / new_id("up")
-        folder.mkdir(parents=True, mode=0o700)
-        try:
-            yield folder
-        finally:
-            with CancelScope(shield=True):
-                await to_thread.run_sync(shutil.rmtree, folder, True)
-
-    async def run_reader(self, work: Callable[[], int]) -> int:
-        """Run `work` beside the event loop, two at a time; 503 when too many wait already."""
-        if self._waiting >= _MOST_WAITING:
-            raise Overloaded("Too many models are being taken in; try again.", retry_after_seconds=20)
-        self._waiting += 1
-        try:
-            context = contextvars.copy_context()
-            return await asyncio.get_running_loop().run_in_executor(self._readers, context.run, work)
-        finally:
-            self._waiting -= 1
+        return self.uploads.folder()
 
     def close(self) -> None:
         """Stop: running children are ended, waiting uploads are dropped."""
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self.uploads.close()
         stop_children()
 
     def create(self, project: str, folder: Path, fields: UploadFields, size: int, sha256: str) -> int:
@@ -183,15 +163,6 @@ class IntakeService:
             description=fields.description,
         )
         return published, _check_labels(fields.labels, manifest["signature"]["outputs"])
-
-    def _remove_stale_uploads(self) -> None:
-        """Remove what uploads of a killed process left."""
-        if not self._uploads.is_dir():
-            return
-        oldest = time.time() - max(_STALE_SECONDS, 4 * self.limits.seconds)
-        for folder in self._uploads.iterdir():
-            if folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_labels(labels: list[Any] | None, outputs: list[dict[str, Any]]) -> str:
