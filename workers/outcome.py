@@ -157,3 +157,8 @@ def _cgroup_files() -> list[Path]:
         elif "memory" in controllers.split(","):
             files.append(Path("/sys/fs/cgroup/memory") / path.lstrip("/") / "memory.oom_control")
     return files
+
+
+def describe_error(code: str, message: str, *, retryable: bool) -> dict[str, Any]:
+    """Return an error of a job (API.md §4) without details."""
+    return {"code": code, "message": message, "retryable": retryable, "detail": {}}

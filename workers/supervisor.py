@@ -21,6 +21,7 @@ from workers.attempt import AttemptFolder, DataFolders
 from workers.child import BATCH, BATCH_KINDS, Program, Spawner
 from workers.guard import Graces, Guard
 from workers.lease import Lease
+from workers.outcome import describe_error
 from workers.recorder import LeaseLost, Recorder
 from workers.run import Run
 
@@ -95,12 +96,7 @@ class Supervisor:
             folder = AttemptFolder(self._settings.work_dir, job.id, job.attempt)
         except OSError as problem:
             log.warning("no folder for an attempt", extra={"job": job.id, "error": str(problem)})
-            error = {
-                "code": "storage_full",
-                "message": "The worker has no room for this job.",
-                "retryable": True,
-                "detail": {},
-            }
+            error = describe_error("storage_full", "The worker has no room for this job.", retryable=True)
             recorder.write(
                 lambda session: jobs.requeue(session, job.id, job.attempt, charge=True, error=error, reason="retryable")
             )

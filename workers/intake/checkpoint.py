@@ -1,6 +1,7 @@
 # ruff: noqa: N803, N806 — names end in their shape: N texts, T tokens, D width
 """A checkpoint in the Hugging Face layout, written anew as a bundle of ours with its tokenizer."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,7 @@ def publish_checkpoint(path: Path, folder: Path, order: dict[str, Any], limits: 
         expected = ask_keras(ask, inputs)
     except FAILURES as error:
         raise Refused("unusable", f"The model cannot be run on a text ({type(error).__name__}).") from error
-    signature = {
-        "inputs": [
-            {"name": spec.name, "dtype": spec.dtype, "shape": [-1, *spec.shape]} for spec in preprocessing.inputs
-        ],
-        "outputs": [
-            {"name": name, "dtype": str(tensor.dtype), "shape": [-1, *(n or -1 for n in model.output[name].shape[1:])]}
-            for name, tensor in zip(outputs, expected, strict=True)
-        ],
-    }
+    signature = _signature(preprocessing.inputs, {name: model.output[name] for name in outputs})
     model.save(folder / "model.keras")
     runtime, onnx = write_twin(
         ask, folder / "model.onnx", signature, inputs, expected, large_weights(model), _compare(arrays["padding_mask"])
@@ -83,6 +76,17 @@ def publish_checkpoint(path: Path, folder: Path, order: dict[str, Any], limits: 
         "runtime": runtime,
         "onnx": onnx,
         "embedding": embedding,
+    }
+
+
+def _signature(inputs: Sequence[Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return names, types and shapes, −1 for an axis of any length; `outputs`: symbolic tensors by name."""
+    return {
+        "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": [-1, *spec.shape]} for spec in inputs],
+        "outputs": [
+            {"name": name, "dtype": str(tensor.dtype), "shape": [-1, *(length or -1 for length in tensor.shape[1:])]}
+            for name, tensor in outputs.items()
+        ],
     }
 
 
