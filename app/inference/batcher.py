@@ -12,46 +12,23 @@ import functools
 import time
 import types
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from app.core.errors import DeadlineExceeded, Overloaded, TooLarge, TrainyardError, Unprocessable
+from app.inference.batching import Computes, Encodes, Limits
 from app.inference.cost import Cost
 from app.inference.figures import ModelFigures
-from app.inference.rows import Rows, slice_rows
+from app.inference.rows import slice_rows
 from app.inference.runtime import InputRefused, ModelAway, ModelUnusable
-from app.inference.work import Form, Work
+from app.inference.work import Work
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 # A batch that is expected to take longer goes to a thread: on the loop it would hold up every
 # other request. Handing it over and back costs about 0.1 ms.
 LOOP_SECONDS = 500e-6
-
-
-class Computes(Protocol):
-    """Turns checked rows into outputs, one a row: a `Predictor`, or an `Embedder`."""
-
-    decodes: bool
-    """Whether checking a small body may take long, as an image of a few kilobytes may be of millions of pixels."""
-
-    def prepare_rows(self, parts: list[Rows]) -> Any:
-        """Return what `run` takes for the rows of all `parts`, in order."""
-
-    def run(self, inputs: Any) -> np.ndarray:
-        """Return the outputs, (N, …); ModelUnusable when the model fails."""
-
-
-class Encodes(Protocol):
-    """Writes answers as JSON."""
-
-    def empty(self, form: Form) -> bytes:
-        """Return the body for a request without rows."""
-
-    def encode(self, batch: list[Work], outputs: Any) -> list[bytes]:
-        """Return the body of each work of a batch from all their outputs, in order."""
 
 
 P = TypeVar("P", bound=Computes)
@@ -63,17 +40,6 @@ class ClientGone(Exception):
 
 class Failed(TrainyardError):
     """The model broke down on these rows (500)."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of one model's queue and batches, from the settings."""
-
-    queue_rows: int
-    batch_rows: int
-    wait_seconds: float
-    slots: int
-    """Batches that run side by side in threads."""
 
 
 @types.coroutine

@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 
 from app.core.errors import Overloaded
-from app.inference.batcher import Batcher, Limits
+from app.inference.batcher import Batcher
+from app.inference.batching import Limits
 from app.inference.catalogue import VersionEntry
 from app.inference.cost import TENSOR_LENGTH, TEXT_TOKENS, measure_cost
 from app.inference.embedder import Embedder, EmbedEncoder

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from app.core.errors import DeadlineExceeded, TrainyardError
 from app.core.settings import Settings
-from app.inference.batcher import Limits
+from app.inference.batching import Limits
 from app.inference.cache import LoadedModel, ModelCache
 from app.inference.catalogue import EMPTY, Catalogue, ModelSource, Selector, VersionEntry, format_ref, model_not_found
 from app.inference.figures import FIGURES

@@ -70,19 +70,16 @@ def resolve(request: JobRequest, data: Mapping[str, RowSource], base: BaseModel 
     }
     prepared, stride = family.look(resolved, data)
     has_validation = VALIDATION in prepared.splits and len(prepared.splits[VALIDATION]) > 0
-    training, warnings = resolve_training(
-        request.training,
-        family.training_defaults(params, scene),
-        Facts(
-            task=recipe.task,
-            multilabel=resolved["multilabel"],
-            labels=facts.labels,
-            rows=len(prepared.splits[TRAIN]) if stride == 1 else scene.rows,
-            has_validation=has_validation,
-            architecture=params["architecture"],
-        ),
+    told = Facts(
+        task=recipe.task,
+        multilabel=resolved["multilabel"],
+        labels=facts.labels,
+        rows=len(prepared.splits[TRAIN]) if stride == 1 else scene.rows,
+        has_validation=has_validation,
+        architecture=params["architecture"],
     )
-    resolved["training"] = training
+    defaults = family.training_defaults(params, scene)
+    resolved["training"], warnings = resolve_training(request.training, defaults, told)
     if stride == 1 and family.can_drop_copies:
         _settle_duplicates(clean, prepared)
     counts = family.count(resolved, prepared, len(facts.labels) if stride > 1 else None)

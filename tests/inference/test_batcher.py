@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from app.core.errors import DeadlineExceeded, Overloaded, TooLarge
-from app.inference.batcher import Batcher, ClientGone, Failed, Limits, next_turn
+from app.inference.batcher import Batcher, ClientGone, Failed, next_turn
+from app.inference.batching import Limits
 from app.inference.cost import Cost
 from app.inference.figures import ModelFigures
 from app.inference.runtime import ModelUnusable

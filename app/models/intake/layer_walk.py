@@ -1,5 +1,6 @@
 """What one layer of a config amounts to: allowed, its shapes and parameters worked out. See `arithmetic`."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,7 +49,7 @@ class Bounds:
     max_activation_bytes: int
 
 
-class LayerWalk:
+class LayerWalk(ABC):
     """Works out one layer after the other, and keeps what it found."""
 
     def __init__(self, findings: Findings, bounds: Bounds) -> None:
@@ -57,9 +58,9 @@ class LayerWalk:
         self.facts = ModelFacts()
         self._calls = 0
 
+    @abstractmethod
     def model(self, node: Any, path: str, given: list[Shape] | None, depth: int) -> tuple[list[Shape], int]:
         """Return the outputs' shapes and the parameters of a model among the layers."""
-        raise NotImplementedError
 
     def layer_of(self, node: Any, where: str, given: list[Shape], plain: dict[str, Any], depth: int) -> Cost:
         """Return what a layer or an inner model gives and costs. Refused, RefusedUpload."""
