@@ -18,6 +18,7 @@ from app.client.shapes import Dataset, Job
 from app.demo.service import PrivateService
 from app.demo.show import PENGUINS
 from tests.images import png
+from tests.service import finish
 from tests.trainer.orders import striped_zip
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
@@ -51,15 +52,6 @@ def penguins(yard: Client) -> Dataset:
 def http(service: PrivateService) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service.url, timeout=30, trust_env=False) as client:
         yield client
-
-
-def finish(yard: Client, request: dict[str, Any]) -> Job:
-    """Submit and follow to the end; the job has succeeded."""
-    job = yard.submit(request)
-    for news in yard.follow(job["id"], poll_seconds=1.0):
-        job = news
-    assert job["state"] == "succeeded", job["error"]
-    return job
 
 
 @pytest.fixture(scope="module")

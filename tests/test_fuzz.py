@@ -1,6 +1,5 @@
 """No input gives a 5xx or an undocumented answer (RELIABILITY.md P15): Schemathesis over the OpenAPI document."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.client.client import Client
-from tests.servers import free_port, wait_until
-from tests.test_topology import answers, end, start
+from tests.service import running_service
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
@@ -18,15 +15,8 @@ CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conform
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    port = free_port()
-    environment = os.environ | {"TRAINYARD_HOME": str(tmp_path / "home"), "TRAINYARD_PORT": str(port)}
-    process = start("up", environment, tmp_path / "up.log")
-    try:
-        with Client(f"http://127.0.0.1:{port}") as client:
-            wait_until(lambda: answers(client), 60, "the service")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        end(process)
+    with running_service(tmp_path) as address:
+        yield address
 
 
 def test_every_documented_operation_answers_as_documented(url: str, tmp_path: Path) -> None:

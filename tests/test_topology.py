@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from app.client.client import Client
-from app.client.errors import Unreachable
 from app.core.auth import key_line, new_key
 from tests.servers import PostgresServer, free_port, running_redis, wait_until
+from tests.service import answers, end, start
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 PENGUINS = Path(__file__).resolve().parent.parent / "app" / "demo" / "penguins.csv"
@@ -40,27 +40,6 @@ class Topology:
 
     def states(self, jobs: list[str]) -> list[str]:
         return [self.client.job(job)["state"] for job in jobs]
-
-
-def start(command: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("ab") as sink:
-        return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", command],
-            env=environment,
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-        )
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(40)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.fixture
@@ -98,14 +77,6 @@ def topology(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Topolo
         wait_until(lambda: answers(client), 30, "the API")
         wait_until(lambda: len(client.system()["workers"]) == 2, 60, "both workers")
         yield Topology(client, environment, api, workers, redis.port, redis_stack.close)
-
-
-def answers(client: Client) -> bool:
-    try:
-        client.is_alive()
-    except Unreachable:
-        return False
-    return True
 
 
 def submit(client: Client, dataset: str, **training: object) -> str:

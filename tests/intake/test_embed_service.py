@@ -1,6 +1,5 @@
 """A checkpoint's zip uploaded to a real service, and asked for embeddings over HTTP."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,25 +7,16 @@ import httpx
 import numpy as np
 import pytest
 
-from app.client.client import Client
 from tests.intake.minilm import golden, zip_model
-from tests.servers import free_port, wait_until
-from tests.test_topology import answers, end, start
+from tests.service import running_service
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    port = free_port()
-    environment = os.environ | {"TRAINYARD_HOME": str(tmp_path / "home"), "TRAINYARD_PORT": str(port)}
-    process = start("up", environment, tmp_path / "up.log")
-    try:
-        with Client(f"http://127.0.0.1:{port}") as client:
-            wait_until(lambda: answers(client), 60, "the service")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        end(process)
+    with running_service(tmp_path) as address:
+        yield address
 
 
 def test_a_real_checkpoint_comes_in_as_a_zip_and_embeds(url: str, tmp_path: Path) -> None:

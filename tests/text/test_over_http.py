@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +11,7 @@ from app.client.client import Client
 from app.client.errors import Refused
 from app.client.shapes import Job
 from app.demo.service import PrivateService
+from tests.service import finish
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
 
@@ -34,14 +34,6 @@ def yard(service: PrivateService) -> Iterator[Client]:
 def http(service: PrivateService) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service.url, timeout=30, trust_env=False) as client:
         yield client
-
-
-def finish(yard: Client, request: dict[str, Any]) -> Job:
-    job = yard.submit(request)
-    for news in yard.follow(job["id"], poll_seconds=1.0):
-        job = news
-    assert job["state"] == "succeeded", job["error"]
-    return job
 
 
 @pytest.fixture(scope="module")

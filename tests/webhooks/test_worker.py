@@ -8,7 +8,7 @@ import pytest
 
 from app.client.client import Client
 from tests.servers import free_port, wait_until
-from tests.test_topology import answers, end, start
+from tests.service import answers, end, start
 from tests.webhooks.receiver import Receiver
 
 

@@ -109,7 +109,7 @@ class FakeTrainer:
                 threading.Event().wait()
             case "linger":
                 subprocess.Popen(
-                    [sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=[self.reports.fileno()]
+                    [sys.executable, "-c", "import signal; signal.pause()"], pass_fds=[self.reports.fileno()]
                 )
             case "say":
                 print(value)
