@@ -35,7 +35,7 @@ GOAL = 0.8
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of the table; of arrays a fiftieth")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the table; of arrays a tenth")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as scratch:
@@ -46,7 +46,7 @@ def main() -> None:
             table_bundle(folder / "table")
             measure("table", yard, folder / "table", write_table(folder, options.rows), options.rounds)
             array_bundle(folder / "array", hidden=1400)
-            measure("array", yard, folder / "array", write_arrays(folder, options.rows // 50), options.rounds)
+            measure("array", yard, folder / "array", write_arrays(folder, options.rows // 10), options.rounds)
         finally:
             yard.close()
 

@@ -7,8 +7,7 @@ goes on where it was; `--anew` forgets them.
 """
 
 import argparse
-import json
-import os
+import functools
 import sys
 import tempfile
 import time
@@ -19,12 +18,8 @@ import numpy as np
 
 from app.datasets.stored import StoredDataset
 from app.inference.predictor import Predictor
-from app.models.bundle import open_bundle
-from app.recipes.base import BaseModel, open_base
-from app.recipes.request import JobRequest
-from app.recipes.resolve import resolve
 from benchmarks.figures.images import Pictures, ask
-from benchmarks.figures.trained import ROOT, circumstances, run_trainer, take_in
+from benchmarks.figures.trained import data_folder, measure_missing, run_trainer, take_in, write_order
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.json"
 SEEDS = (7, 8, 9, 10, 11)
@@ -42,17 +37,17 @@ def main() -> int:
     parser.add_argument("--anew", action="store_true", help="measure again what is there already")
     parser.add_argument("--threads", type=int, default=1, help="threads of the trainer")
     arguments = parser.parse_args()
-    data = Path(os.environ.get("TRAINYARD_TEST_DATA", ROOT.parent / "shared" / "data"))
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() and not arguments.anew else {}
-    missing = [seed for seed in SEEDS if f"seed {seed}" not in results]
-    if missing:
-        with tempfile.TemporaryDirectory(prefix="figures-") as scratch:
-            base = train_base(data / FILE, Path(scratch), arguments.threads, BASE_EPOCHS)
-            for seed in missing:
-                pair = measure(data / FILE, base, Path(scratch) / str(seed), seed, arguments.threads)
-                results[f"seed {seed}"] = {**pair, **circumstances(arguments.threads)}
-                RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-                print(f"seed {seed}: {json.dumps(results[f'seed {seed}'])}", flush=True)
+    file, threads = data_folder() / FILE, arguments.threads
+    with tempfile.TemporaryDirectory(prefix="figures-") as scratch:
+        folder = Path(scratch)
+        # Trained once, and only where a run is missing.
+        base = functools.cache(lambda: train_base(file, folder, threads, BASE_EPOCHS))
+
+        def run(seed: int) -> dict[str, Any]:
+            return measure(file, base(), folder / str(seed), seed, threads)
+
+        runs = ((f"seed {seed}", functools.partial(run, seed)) for seed in SEEDS)
+        results = measure_missing(RESULTS, runs, threads, anew=arguments.anew)
     return 0 if print_table(results) else 1
 
 
@@ -98,33 +93,14 @@ def train(
     """Resolve and train a job, on a base or from scratch; return the folder of its bundle, and the epochs."""
     body: dict[str, Any] = {
         "recipe": "image-classification",
-        "dataset": "ds_digits",
+        "dataset": "ds_all",
         "columns": {"target": PICTURES.target},
         **request,
     }
-    model: BaseModel | None = None
     if base is not None:
-        body["params"] = {**body.get("params", {}), "base": "digits"}
-        bundle = open_bundle(base)
-        model = open_base("digits", 1, bundle.manifest, bundle.json("preprocessing.json"))
-    resolution = resolve(JobRequest.model_validate(body), {"all": stored}, model)
+        body["params"] = {**body.get("params", {}), "base": "base"}
     folder.mkdir(exist_ok=True)
-    order = {
-        "job": "job_figure",
-        "attempt": 1,
-        "recipe": body["recipe"],
-        "resolved": resolution.resolved,
-        "datasets": {"all": str(stored.folder)},
-        "dataset_ids": {"all": "ds_digits"},
-        "models": {} if base is None else {"base": str(base)},
-        "output": str(folder / "attempt-1"),
-        "checkpoint": None,
-        "threads": threads,
-        "trained_seconds": 0.0,
-        "checkpoint_seconds": 3600.0,
-    }
-    (folder / "order.json").write_text(json.dumps(order))
-    done, epochs = run_trainer(folder / "order.json")
+    done, epochs = run_trainer(write_order(body, {"all": stored}, folder, threads, base))
     return Path(done["bundle"]), epochs
 
 

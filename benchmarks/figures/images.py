@@ -8,9 +8,8 @@ was; `--anew` forgets them.
 
 import argparse
 import base64
+import functools
 import io
-import json
-import os
 import sys
 import tempfile
 import time
@@ -23,9 +22,14 @@ from PIL import Image
 
 from app.datasets.stored import StoredDataset
 from app.inference.predictor import Predictor
-from app.recipes.request import JobRequest
-from app.recipes.resolve import resolve
-from benchmarks.figures.trained import ROOT, circumstances, processor_seconds, run_trainer, take_in
+from benchmarks.figures.trained import (
+    data_folder,
+    measure_missing,
+    processor_seconds,
+    run_trainer,
+    take_in,
+    write_order,
+)
 
 RESULTS = Path(__file__).parent / "results" / "images.json"
 MOST_SECONDS = 300.0
@@ -61,17 +65,14 @@ def main() -> int:
     parser.add_argument("--anew", action="store_true", help="measure again what is there already")
     parser.add_argument("--threads", type=int, default=2, help="threads of the trainer")
     arguments = parser.parse_args()
-    data = Path(os.environ.get("TRAINYARD_TEST_DATA", ROOT.parent / "shared" / "data"))
+    data, threads = data_folder(), arguments.threads
     chosen = [one for one in SETS if not arguments.sets or one.name in arguments.sets]
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for pictures in chosen:
-        for key, seed in zip(pictures.run_names(), pictures.seeds, strict=True):
-            if key in results and not arguments.anew:
-                continue
-            results[key] = {**measure(pictures, data, seed, arguments.threads), **circumstances(arguments.threads)}
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-            print(f"{key}: {json.dumps(results[key])}", flush=True)
+    runs = (
+        (key, functools.partial(measure, pictures, data, seed, threads))
+        for pictures in chosen
+        for key, seed in zip(pictures.run_names(), pictures.seeds, strict=True)
+    )
+    results = measure_missing(RESULTS, runs, threads, anew=arguments.anew)
     return 0 if print_table(chosen, results) else 1
 
 
@@ -80,7 +81,14 @@ def measure(pictures: Pictures, data: Path, seed: int, threads: int, **request: 
     with tempfile.TemporaryDirectory(prefix="figures-") as scratch:
         folder = Path(scratch)
         stored = take_in(data / pictures.file, folder)
-        order = write_order(pictures, stored, folder, seed, threads, request)
+        body = {
+            "recipe": "image-classification",
+            "dataset": "ds_all",
+            "columns": {"target": pictures.target},
+            **request,
+            "training": {"seed": seed, **request.get("training", {})},
+        }
+        order = write_order(body, {"all": stored}, folder, threads)
         started, used = time.monotonic(), processor_seconds()
         done, epochs = run_trainer(order)
         seconds, used = time.monotonic() - started, processor_seconds() - used
@@ -117,36 +125,6 @@ def in_base64(image: Any) -> dict[str, str]:
         Image.fromarray(image).save(sink, "PNG")
         image = sink.getvalue()
     return {"b64": base64.b64encode(image).decode()}
-
-
-def write_order(
-    pictures: Pictures, stored: StoredDataset, folder: Path, seed: int, threads: int, more: dict[str, Any]
-) -> Path:
-    """Resolve the least request there is, and write the trainer's order."""
-    request = {
-        "recipe": "image-classification",
-        "dataset": "ds_images",
-        "columns": {"target": pictures.target},
-        **more,
-        "training": {"seed": seed, **more.get("training", {})},
-    }
-    resolution = resolve(JobRequest.model_validate(request), {"all": stored})
-    order = {
-        "job": "job_figure",
-        "attempt": 1,
-        "recipe": request["recipe"],
-        "resolved": resolution.resolved,
-        "datasets": {"all": str(stored.folder)},
-        "dataset_ids": {"all": "ds_images"},
-        "output": str(folder / "attempt-1"),
-        "checkpoint": None,
-        "threads": threads,
-        "trained_seconds": 0.0,
-        "checkpoint_seconds": 3600.0,
-    }
-    path = folder / "order.json"
-    path.write_text(json.dumps(order))
-    return path
 
 
 def print_table(sets: list[Pictures], results: dict[str, Any]) -> bool:

@@ -7,8 +7,7 @@ goes on where it was; `--anew` forgets them.
 """
 
 import argparse
-import json
-import os
+import functools
 import sys
 import tempfile
 import time
@@ -17,13 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from app.datasets.stored import StoredDataset
 from app.inference.predictor import Predictor
-from app.recipes.request import JobRequest
-from app.recipes.resolve import resolve
 from benchmarks.figures.tabular_baseline import predict_baseline
 from benchmarks.figures.tabular_tables import TABLES, Table, cut
-from benchmarks.figures.trained import ROOT, circumstances, run_trainer, take_in
+from benchmarks.figures.trained import data_folder, measure_missing, run_trainer, take_in, write_order
 
 RESULTS = Path(__file__).parent / "results" / "tabular.json"
 # What counts as level with the baseline: points of accuracy, and a share of the RMSE.
@@ -38,17 +34,14 @@ def main() -> int:
     parser.add_argument("--anew", action="store_true", help="measure again what is there already")
     parser.add_argument("--threads", type=int, default=2, help="threads of the trainer")
     arguments = parser.parse_args()
-    data = Path(os.environ.get("TRAINYARD_TEST_DATA", ROOT.parent / "shared" / "data"))
+    data, threads = data_folder(), arguments.threads
     chosen = [table for table in TABLES if not arguments.tables or table.name in arguments.tables]
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for table in chosen:
-        for key, (split, seed) in zip(table.run_names(), table.runs, strict=True):
-            if key in results and not arguments.anew:
-                continue
-            results[key] = {**measure(table, data, split, seed, arguments.threads), **circumstances(arguments.threads)}
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-            print(f"{key}: {json.dumps(results[key])}", flush=True)
+    runs = (
+        (key, functools.partial(measure, table, data, split, seed, threads))
+        for table in chosen
+        for key, (split, seed) in zip(table.run_names(), table.runs, strict=True)
+    )
+    results = measure_missing(RESULTS, runs, threads, anew=arguments.anew)
     return 0 if print_table(chosen, results) else 1
 
 
@@ -58,7 +51,13 @@ def measure(table: Table, data: Path, split: int, seed: int, threads: int) -> di
         folder = Path(scratch)
         paths = cut(table, data, split, folder)
         train, test = (take_in(path, folder / path.stem) for path in paths)
-        order = write_order(table, train, test, folder, seed, threads)
+        request = {
+            "recipe": f"tabular-{table.task}",
+            "dataset": {"train": "ds_train", "test": "ds_test"},
+            "columns": {"target": table.target, "exclude": list(table.exclude)},
+            "training": {"seed": seed},
+        }
+        order = write_order(request, {"train": train, "test": test}, folder, threads)
         started = time.monotonic()
         done, epochs = run_trainer(order)
         seconds = time.monotonic() - started
@@ -83,36 +82,6 @@ def measure(table: Table, data: Path, split: int, seed: int, threads: int) -> di
         "seed": seed,
         "split": split,
     }
-
-
-def write_order(table: Table, train: StoredDataset, test: StoredDataset, folder: Path, seed: int, threads: int) -> Path:
-    """Resolve the least request there is, and write the trainer's order."""
-    columns: dict[str, Any] = {"target": table.target}
-    if table.exclude:
-        columns["exclude"] = list(table.exclude)
-    request = {
-        "recipe": f"tabular-{table.task}",
-        "dataset": {"train": "ds_train", "test": "ds_test"},
-        "columns": columns,
-        "training": {"seed": seed},
-    }
-    resolution = resolve(JobRequest.model_validate(request), {"train": train, "test": test})
-    order = {
-        "job": "job_figure",
-        "attempt": 1,
-        "recipe": request["recipe"],
-        "resolved": resolution.resolved,
-        "datasets": {"train": str(train.folder), "test": str(test.folder)},
-        "dataset_ids": request["dataset"],
-        "output": str(folder / "attempt-1"),
-        "checkpoint": None,
-        "threads": threads,
-        "trained_seconds": 0.0,
-        "checkpoint_seconds": 3600.0,
-    }
-    path = folder / "order.json"
-    path.write_text(json.dumps(order))
-    return path
 
 
 def score(truth: np.ndarray[Any, Any], given: np.ndarray[Any, Any], task: str) -> tuple[float, float]:

@@ -7,8 +7,8 @@ stopped run goes on where it was; `--anew` forgets them.
 """
 
 import argparse
+import functools
 import json
-import os
 import sys
 import tempfile
 import time
@@ -19,12 +19,16 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from app.datasets.stored import StoredDataset
 from app.inference.predictor import Predictor
-from app.recipes.request import JobRequest
-from app.recipes.resolve import resolve
 from benchmarks.figures.text_sets import CUTS, SETS, Row, TextSet
-from benchmarks.figures.trained import ROOT, circumstances, processor_seconds, run_trainer, take_in
+from benchmarks.figures.trained import (
+    data_folder,
+    measure_missing,
+    processor_seconds,
+    run_trainer,
+    take_in,
+    write_order,
+)
 
 RESULTS = Path(__file__).parent / "results" / "text.json"
 MOST_SECONDS = 300.0
@@ -40,17 +44,14 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=len(CUTS), help="at most so many runs of a set")
     parser.add_argument("--threads", type=int, default=2, help="threads of the trainer")
     arguments = parser.parse_args()
-    data = Path(os.environ.get("TRAINYARD_TEST_DATA", ROOT.parent / "shared" / "data"))
+    data, threads = data_folder(), arguments.threads
     chosen = [one for one in SETS if not arguments.sets or one.name in arguments.sets]
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for texts in chosen:
-        for key, run in list(zip(texts.run_names(), texts.runs, strict=True))[: arguments.runs]:
-            if key in results and not arguments.anew:
-                continue
-            results[key] = {**measure(texts, data, run, arguments.threads), **circumstances(arguments.threads)}
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-            print(f"{key}: {json.dumps(results[key])}", flush=True)
+    runs = (
+        (key, functools.partial(measure, texts, data, run, threads))
+        for texts in chosen
+        for key, run in list(zip(texts.run_names(), texts.runs, strict=True))[: arguments.runs]
+    )
+    results = measure_missing(RESULTS, runs, threads, anew=arguments.anew)
     return 0 if print_table(chosen, results) else 1
 
 
@@ -61,7 +62,13 @@ def measure(texts: TextSet, data: Path, run: int, threads: int) -> dict[str, Any
         folder = Path(scratch)
         train, test = (take_in(_write(rows, folder / f"{name}.jsonl"), folder / name)
                        for rows, name in zip(parts, ("train", "test"), strict=True))  # fmt: skip
-        order = write_order(train, test, folder, SEED if texts.runs == CUTS else run, threads)
+        request = {
+            "recipe": "text-classification",
+            "dataset": {"train": "ds_train", "test": "ds_test"},
+            "columns": {"target": "label"},
+            "training": {"seed": SEED if texts.runs == CUTS else run},
+        }
+        order = write_order(request, {"train": train, "test": test}, folder, threads)
         started, used = time.monotonic(), processor_seconds()
         done, epochs = run_trainer(order)
         seconds, used = time.monotonic() - started, processor_seconds() - used
@@ -99,33 +106,6 @@ def predict_baseline(train: list[Row], test: list[Row], is_chinese: bool) -> flo
     model = LogisticRegression(C=10.0, max_iter=300)
     model.fit(vectorizer.fit_transform(map(joined, train)), [row["label"] for row in train])
     return float(model.score(vectorizer.transform(map(joined, test)), [row["label"] for row in test]))
-
-
-def write_order(train: StoredDataset, test: StoredDataset, folder: Path, seed: int, threads: int) -> Path:
-    """Resolve the least request there is, and write the trainer's order."""
-    request = {
-        "recipe": "text-classification",
-        "dataset": {"train": "ds_train", "test": "ds_test"},
-        "columns": {"target": "label"},
-        "training": {"seed": seed},
-    }
-    resolution = resolve(JobRequest.model_validate(request), {"train": train, "test": test})
-    order = {
-        "job": "job_figure",
-        "attempt": 1,
-        "recipe": request["recipe"],
-        "resolved": resolution.resolved,
-        "datasets": {"train": str(train.folder), "test": str(test.folder)},
-        "dataset_ids": request["dataset"],
-        "output": str(folder / "attempt-1"),
-        "checkpoint": None,
-        "threads": threads,
-        "trained_seconds": 0.0,
-        "checkpoint_seconds": 3600.0,
-    }
-    path = folder / "order.json"
-    path.write_text(json.dumps(order))
-    return path
 
 
 def print_table(sets: list[TextSet], results: dict[str, Any]) -> bool:
