@@ -40,7 +40,8 @@ class Lease(threading.Thread):
             if self._over.is_set():
                 return
             if flags is None:
-                log.warning("another attempt owns the job", extra={"job": self._job_id, "attempt": self._attempt})
+                # Of another attempt, or ended by this one a moment ago.
+                log.warning("this attempt no longer owns the job", extra={"job": self._job_id, "attempt": self._attempt})
                 self._guard.ask("lost")
                 return
             if flags.cancel_requested:
