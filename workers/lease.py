@@ -41,7 +41,9 @@ class Lease(threading.Thread):
                 return
             if flags is None:
                 # Of another attempt, or ended by this one a moment ago.
-                log.warning("this attempt no longer owns the job", extra={"job": self._job_id, "attempt": self._attempt})
+                log.warning(
+                    "this attempt no longer owns the job", extra={"job": self._job_id, "attempt": self._attempt}
+                )
                 self._guard.ask("lost")
                 return
             if flags.cancel_requested:
